@@ -1,0 +1,55 @@
+"""Options of the model and the data; imports nothing heavy."""
+
+from dataclasses import dataclass
+
+
+@dataclass(kw_only=True)
+class ModelConfig:
+    """The policy that is trained: the YAML files of the `model` group fill this in."""
+
+    path: str = ""
+    """Hub name, a folder, or `lab:short` (short_tied, long, long_tied) for a lab checkpoint."""
+    revision: str = "main"
+    dtype: str = "bfloat16"
+    """Compute type of learner and engine: float32 or bfloat16. The CPU lab uses float32."""
+    num_parameters: int = 0
+    num_layers: int = 0
+    hidden_size: int = 0
+    num_kv_heads: int = 0
+    head_dim: int = 0
+    vocab_size: int = 0
+    context_tokens: int = 0
+    """Shapes, so that `laconic plan` works offline; 0 reads them from the model's config."""
+
+    def problems(self) -> list[str]:
+        found = []
+        if not self.path:
+            found.append(
+                "model.path is empty: choose `model: NAME` or set model.path=HUB_NAME_OR_FOLDER"
+            )
+        if self.dtype not in ("float32", "bfloat16"):
+            found.append(f"model.dtype={self.dtype}: set float32 or bfloat16")
+        return found
+
+
+@dataclass(kw_only=True)
+class DataConfig:
+    """Training and evaluation prompts: the YAML files of the `data` group fill this in."""
+
+    path: str = ""
+    """Hub name, folder, JSONL or parquet file, or `lab:short` / `lab:long`."""
+    split: str = "train"
+    eval_path: str = ""
+    """Held-out prompts; empty means no evaluation before and after training."""
+    eval_split: str = "test"
+    prompt_column: str = ""
+    """Empty finds the column by convention (TRL, verl, OpenRLHF, verifiers)."""
+    answer_column: str = ""
+    instruction: str = ""
+    """Appended to the user's question, e.g. the request to put the answer in a box."""
+    system_prompt: str = ""
+
+    def problems(self) -> list[str]:
+        if self.path:
+            return []
+        return ["data.path is empty: choose `data: NAME` or set data.path=HUB_NAME_OR_FILE"]

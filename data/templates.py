@@ -1,0 +1,52 @@
+"""From a user's messages to the token ids that the policy reads."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from data.types import Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def conversation(
+    messages: Sequence[Message], instruction: str = "", system_prompt: str = ""
+) -> list[Message]:
+    """`messages` as they are sent: the system prompt first, the instruction after the question.
+
+    A system prompt takes the place of the row's own. The last message is the user's; the
+    instruction follows it after a space, unless either side brings its own white space.
+    """
+    *earlier, last = messages
+    content = last["content"]
+    if instruction:
+        touching = not content[-1:].isspace() and not instruction[0].isspace()
+        content += (" " if touching else "") + instruction
+    if system_prompt:
+        system: Message = {"role": "system", "content": system_prompt}
+        earlier = [system, *(m for m in earlier if m["role"] != "system")]
+    return [*earlier, {**last, "content": content}]
+
+
+def tokenize(
+    tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Sequence[Message]]
+) -> list[list[int]]:
+    """Token ids of each conversation by the model's chat template, up to where it shall speak.
+
+    Raises ValueError when the tokenizer has no template.
+    """
+    if not conversations:
+        return []
+    if not tokenizer.chat_template:
+        raise ValueError(
+            f"the tokenizer of {tokenizer.name_or_path or 'the model'} has no chat template; "
+            "choose an instruction-tuned or reasoning model, or add chat_template.jinja to its "
+            "folder"
+        )
+    token_ids = tokenizer.apply_chat_template(
+        [list(messages) for messages in conversations],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=False,
+    )
+    return [list(ids) for ids in token_ids]
