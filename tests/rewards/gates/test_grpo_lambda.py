@@ -1,0 +1,116 @@
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rewards.gates.grpo_lambda import (
+    ThresholdConfig,
+    TopFractionConfig,
+    build_threshold,
+    build_top_fraction,
+    pass_rate_threshold,
+    pass_rates,
+    top_fraction,
+)
+from rewards.gates.none import NoGateConfig, build_gate
+from tests.rewards.groups import group, verdicts
+
+
+def batch(rights):
+    """A group of four per entry, with so many right answers."""
+    groups = [group(f"p{q}", [5, 5, 5, 5]) for q in range(len(rights))]
+    return groups, [verdicts([i < right for i in range(4)]) for right in rights]
+
+
+def test_pass_rate_is_the_share_of_right_answers():
+    assert pass_rates(batch([0, 1, 4])[1]) == [0.0, 0.25, 1.0]
+
+
+def test_the_groups_of_the_highest_pass_rate_are_selected():
+    groups, judged = batch([1, 4, 0, 3, 2])
+    assert top_fraction(groups, judged, 0.4, seed=0) == [False, True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("num_groups", "fraction", "selected"),
+    [(10, 0.2, 2), (11, 0.2, 3), (3, 0.01, 1), (4, 1.0, 4), (32, 0.2, 7), (100, 0.07, 7)],
+)
+def test_the_number_selected_is_the_fraction_rounded_up_and_at_least_one(
+    num_groups, fraction, selected
+):
+    assert sum(top_fraction(*batch([2] * num_groups), fraction, seed=0)) == selected
+
+
+@given(st.lists(st.integers(0, 4), min_size=2, max_size=12), st.randoms(use_true_random=False))
+def test_the_order_of_the_batch_never_matters(rights, random):
+    groups, judged = batch(rights)
+    order = list(range(len(rights)))
+    random.shuffle(order)
+    selected = top_fraction(groups, judged, 0.3, seed=5)
+    shuffled = top_fraction([groups[q] for q in order], [judged[q] for q in order], 0.3, seed=5)
+    assert shuffled == [selected[q] for q in order]
+
+
+@given(st.lists(st.integers(0, 4), min_size=2, max_size=12), st.integers(0, 100))
+def test_no_group_left_out_has_a_higher_pass_rate_than_one_selected(rights, seed):
+    selected = top_fraction(*batch(rights), 0.3, seed=seed)
+    chosen = [r for r, s in zip(rights, selected, strict=True) if s]
+    left = [r for r, s in zip(rights, selected, strict=True) if not s]
+    assert not left or min(chosen) >= max(left)
+
+
+def test_ties_fall_differently_with_another_seed_and_another_batch():
+    groups, judged = batch([4] * 10)
+    by_seed = {tuple(top_fraction(groups, judged, 0.2, seed=seed)) for seed in range(20)}
+    first_of_nine = {
+        top_fraction([groups[0], *rest], judged[:9], 0.2, seed=0)[0]
+        for rest in ([g for g in groups[1:] if g is not left] for left in groups[1:])
+    }
+    assert len(by_seed) > 10
+    assert first_of_nine == {True, False}
+
+
+def test_a_prompt_that_occurs_twice_is_ranked_by_its_completions():
+    twice = [group("p", [5, 5]), group("p", [5, 5])]
+    object.__setattr__(twice[1].completions[0], "id", "p/2")
+    object.__setattr__(twice[1].completions[1], "id", "p/3")
+    judged = [verdicts([True, True])] * 2
+    forward = top_fraction(twice, judged, 0.5, seed=0)
+    assert top_fraction(twice[::-1], judged, 0.5, seed=0) == forward[::-1]
+
+
+def test_a_single_group_is_selected_with_a_warning(caplog):
+    with caplog.at_level(logging.WARNING):
+        assert top_fraction(*batch([0]), 0.2, seed=0) == [True]
+    assert "draw more prompts" in caplog.text
+
+
+def test_threshold_selects_groups_at_or_above_it():
+    assert pass_rate_threshold(*batch([2, 3, 4]), 0.75) == [False, True, True]
+
+
+def test_no_gate_selects_every_group():
+    assert build_gate(NoGateConfig(), 0)(*batch([0, 4])) == [True, True]
+
+
+def test_builders_take_their_numbers_from_the_config():
+    groups, judged = batch([4, 3, 2, 1])
+    assert build_top_fraction(TopFractionConfig(fraction=0.5), 0)(groups, judged) == [
+        True, True, False, False,
+    ]  # fmt: skip
+    assert build_threshold(ThresholdConfig(pass_rate=1.0), 0)(groups, judged) == [
+        True, False, False, False,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [0.0, 1.5])
+def test_values_outside_their_range_are_problems(value):
+    assert TopFractionConfig(fraction=value).problems() == [
+        f"gate.fraction={value}: set 0 < gate.fraction <= 1"
+    ]
+    assert ThresholdConfig(pass_rate=value).problems() == [
+        f"gate.pass_rate={value}: set 0 < gate.pass_rate <= 1"
+    ]
+    assert TopFractionConfig(fraction=1.0).problems() == []
+    assert ThresholdConfig(pass_rate=1.0).problems() == []

@@ -1,0 +1,36 @@
+"""Small groups for the tests of rewards and gates."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from data.types import Completion, Finish, Group, Prompt, Span, Verdict
+
+
+def prompt(prompt_id: str, answer: str = "7") -> Prompt:
+    return Prompt(id=prompt_id, messages=(), token_ids=np.array([1]), answer=answer)
+
+
+def completion(
+    completion_id: str, num_tokens: int, text: str = "", finish: Finish = Finish.STOP
+) -> Completion:
+    return Completion(
+        id=completion_id,
+        text=text,
+        token_ids=np.zeros(num_tokens),
+        logprobs=np.zeros(num_tokens),
+        limit=100_000,
+        finish=finish,
+        spans=(Span(start=0, stop=num_tokens, weight_version=0),),
+    )
+
+
+def group(prompt_id: str, lengths: Sequence[int]) -> Group:
+    return Group(
+        prompt=prompt(prompt_id),
+        completions=tuple(completion(f"{prompt_id}/{i}", n) for i, n in enumerate(lengths)),
+    )
+
+
+def verdicts(correct: Sequence[bool]) -> list[Verdict]:
+    return [Verdict(correct=ok) for ok in correct]
