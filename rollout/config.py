@@ -1,0 +1,104 @@
+"""Options of the rollout engine and the stream; imports nothing heavy."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+
+class Placement(Enum):
+    """Where engines run, relative to the learner's devices."""
+
+    auto = "auto"
+    cpu = "cpu"
+    separate = "separate"
+    shared = "shared"
+    remote = "remote"
+
+
+class Speculation(Enum):
+    """Draft methods of vLLM's own that are handed through."""
+
+    none = "none"
+    ngram = "ngram"
+    suffix = "suffix"
+
+
+@dataclass(kw_only=True)
+class RolloutConfig:
+    """Base of the `rollout` group: how completions are sampled, whatever the engine."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_prompt_tokens: int = 1024
+    """A longer prompt is refused before the run starts."""
+    max_staleness: int = 0
+    """Weight versions between sampling a token and training on it; 0 is the synchronous loop."""
+    max_resampling_rounds: int = 10
+    """How often dynamic sampling may draw again for one batch before the run stops."""
+    probe_tokens: int = 256
+    """Tokens sampled after every weight sync to compare engine and learner log-probs; 0 is off."""
+    probe_tolerance: float = 0.0
+    """Largest allowed log-prob gap of the probe; 0 chooses 1e-3 in float32 and 0.25 in bfloat16."""
+    sync_bucket_mib: int = 64
+    """Weights travel to the engine in buckets of about this size."""
+
+    def problems(self) -> list[str]:
+        found = []
+        if self.temperature <= 0:
+            found.append(
+                f"rollout.temperature={self.temperature}: training samples; "
+                "set rollout.temperature>0"
+            )
+        if not 0 < self.top_p <= 1:
+            found.append(f"rollout.top_p={self.top_p}: set 0 < rollout.top_p <= 1")
+        if self.max_staleness < 0:
+            found.append(f"rollout.max_staleness={self.max_staleness}: set it to 0 or more")
+        if self.max_resampling_rounds < 1:
+            found.append(
+                f"rollout.max_resampling_rounds={self.max_resampling_rounds}: set it to 1 or more"
+            )
+        return found
+
+
+@dataclass(kw_only=True)
+class VllmConfig(RolloutConfig):
+    """vLLM's `AsyncLLM`, in the process tree of rank 0."""
+
+    placement: Placement = Placement.auto
+    devices: int = 0
+    """GPUs given to the engines under `separate`; 0 is all that the learner leaves."""
+    max_num_seqs: int = 256
+    """Sequences that the engine decodes at once."""
+    kv_cache_gib: float = 1.0
+    """Key-value cache on the CPU, in GiB (a GPU uses `gpu_memory_utilization`)."""
+    gpu_memory_utilization: float = 0.85
+    enforce_eager: bool = False
+    """Skip CUDA graphs; always on on the CPU, where compiled graphs would keep old weights."""
+    speculation: Speculation = Speculation.none
+    num_speculative_tokens: int = 8
+    num_threads: int = 0
+    """CPU threads of the engine; 0 leaves the learner one core and takes the others."""
+    urls: list[str] = field(default_factory=list)
+    """Replicas started by `laconic serve`, for `remote`."""
+    engine_args: dict[str, Any] = field(default_factory=dict)
+    """Further keyword arguments of vLLM's `AsyncEngineArgs`."""
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if self.temperature > 2 or 0 < self.temperature < 0.01:
+            found.append(
+                f"rollout.temperature={self.temperature}: vLLM samples at 0.01 to 2; "
+                "set rollout.temperature in that range"
+            )
+        if self.max_num_seqs < 1:
+            found.append(f"rollout.max_num_seqs={self.max_num_seqs}: set it to 1 or more")
+        if self.placement is Placement.remote and not self.urls:
+            found.append(
+                "rollout.placement=remote without rollout.urls: start replicas with "
+                "`laconic serve` and set rollout.urls=[http://host:port]"
+            )
+        if self.speculation is not Speculation.none and not 1 <= self.num_speculative_tokens <= 128:
+            found.append(
+                f"rollout.num_speculative_tokens={self.num_speculative_tokens}: set 1 to 128"
+            )
+        return found

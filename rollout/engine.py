@@ -1,0 +1,57 @@
+"""The seam to whatever generates: one request in, one completion out.
+
+The stream and the loop speak this protocol and never import an engine. vLLM, a replay of recorded
+rollouts and the fake of the tests pass the same contract test (`tests/rollout/engine_contract.py`).
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from data.types import Completion, Prompt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How one completion is sampled.
+
+    `id` names the request and becomes the completion's id; it is never used twice in a run.
+    `limit` is in new tokens. A request of lower `priority` runs first.
+    """
+
+    id: str
+    limit: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int | None = None
+    priority: int = 0
+
+
+class Engine(Protocol):
+    """Samples completions from the current policy weights."""
+
+    @property
+    def name(self) -> str:
+        """What generates and its version, e.g. `vllm 0.32.0`."""
+        ...
+
+    @property
+    def weight_version(self) -> int:
+        """Version of the weights that samples the next token; 0 is the initial model."""
+        ...
+
+    async def sample(self, prompt: Prompt, sampling: Sampling) -> Completion:
+        """One completion of `prompt`, with the log-prob of every sampled token.
+
+        Log-probs are of the distribution sampled from (temperature and nucleus applied).
+        Cancelling the awaiting task aborts the request. Raises `EngineError` when the engine
+        failed; a failed request is never returned as a completion.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Ends the engine and its processes. Further requests raise `EngineError`."""
+        ...
+
+
+class EngineError(RuntimeError):
+    """The engine failed or refused a request; the message says what happened and what to set."""

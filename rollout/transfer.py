@@ -1,0 +1,28 @@
+"""The seam between the learner and the engines' weights: named buckets, one cycle per version."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NamedTensors = Sequence[tuple[str, "Tensor"]]
+"""One bucket: checkpoint names (those of the Hugging Face model) with whole tensors."""
+
+
+class Transfer(Protocol):
+    """Carries one version of the weights to every engine: start, send bucket after bucket, finish.
+
+    Called on rank 0 only, from the learner's thread; every call blocks until the engines have taken
+    what was sent, so that a bucket's memory can be reused.
+    """
+
+    def start(self) -> None:
+        """Pauses generation (running requests are kept) and opens a cycle."""
+        ...
+
+    def send(self, bucket: NamedTensors) -> None: ...
+
+    def finish(self, version: int) -> None:
+        """Installs the weights, drops caches computed from the old ones, resumes as `version`."""
+        ...

@@ -1,0 +1,65 @@
+"""The places where vLLM is changed from outside, each with its reason and what retires it.
+
+`replace_expand_kernel`: the CPU build's `_expand_kernel_impl` writes into a copy of its output
+buffer unless that is int64, so temperature, top-p and top-k of every draft position are read from
+uninitialised memory (vLLM 0.32.0). Retired by a vLLM whose CPU kernel passes `expand_problem`.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Expand = Callable[[Tensor, Tensor, int, int, int], Tensor]
+"""vLLM's `expand_batch_to_tokens(x, cu_num_tokens, num_tokens, replace_from, replace_to)`."""
+
+
+def replace_expand_kernel() -> None:
+    """Puts `expand` in place of vLLM's CPU kernel, where that kernel is used at all."""
+    from vllm.platforms import current_platform
+
+    if not current_platform.is_cpu():
+        return
+    from vllm.utils import cpu_triton_utils
+
+    cpu_triton_utils._expand_kernel_impl = expand
+
+
+def expand(
+    output: Tensor,
+    input_val: Tensor,
+    cu_num_tokens: Tensor,
+    replace_from: float,
+    replace_to: float,
+    MAX_NUM_TOKENS: int | None = None,
+) -> None:
+    """Repeats each request's value once per draft token, into `output` in its own dtype.
+
+    `cu_num_tokens` [requests] is the running sum of draft counts; values that equal `replace_from`
+    become `replace_to`. Names and order are those of the kernel that it replaces.
+    """
+    counts = torch.diff(cu_num_tokens, prepend=cu_num_tokens.new_zeros(1))
+    values = torch.where(input_val == replace_from, replace_to, input_val)
+    output.copy_(values.to(output.dtype).repeat_interleave(counts.long()))
+
+
+def expand_problem(function: Expand) -> str:
+    """What is wrong with vLLM's expansion of per-request values to draft tokens; empty is right.
+
+    Compares it with repeat-interleave for the dtypes that vLLM passes, with a sentinel that is
+    absent, one that is replaced, and requests without drafts.
+    """
+    counts = torch.tensor([2, 0, 3, 1])
+    cumulative = counts.cumsum(0).to(torch.int32)
+    for dtype in (torch.float32, torch.int32, torch.int64):
+        values = torch.tensor([3, 7, 0, 5], dtype=dtype)
+        for replace_from, replace_to in ((0, 0), (0, 1), (-1, 1)):
+            mapped = torch.where(values == replace_from, replace_to, values).to(dtype)
+            got = function(values, cumulative, int(counts.sum()), replace_from, replace_to)
+            wanted = mapped.repeat_interleave(counts)
+            if got.dtype != dtype or not torch.equal(got, wanted):
+                return (
+                    f"expanding {values.tolist()} ({dtype}) to draft tokens gives {got.tolist()} "
+                    f"instead of {wanted.tolist()}"
+                )
+    return ""

@@ -1,0 +1,134 @@
+"""The worker's side of weight transfer on CPUs: named tensors read from a shared memory block.
+
+vLLM's own backends need CUDA. This one follows the same cycle (start, any number of updates,
+finish): the trainer writes a chunk into a POSIX shared memory block and sends names, shapes and
+offsets; nothing is pickled, and the block is reused for the next chunk.
+"""
+
+from dataclasses import dataclass
+from multiprocessing.shared_memory import SharedMemory
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from vllm.distributed.weight_transfer import WeightTransferEngine, WeightTransferEngineFactory
+from vllm.distributed.weight_transfer.base import WeightTransferInitInfo, WeightTransferUpdateInfo
+from vllm.model_executor.layers.vocab_parallel_embedding import (
+    ParallelLMHead,
+    VocabParallelEmbedding,
+)
+from vllm.model_executor.model_loader.reload import (
+    finalize_layerwise_reload,
+    initialize_layerwise_reload,
+)
+
+from rollout.vllm.plugin import SHARED_MEMORY_BACKEND
+
+if TYPE_CHECKING:
+    from vllm.config import VllmConfig
+    from vllm.config.weight_transfer import WeightTransferConfig
+
+
+def register_backend() -> None:
+    """Makes the backend known to this process's vLLM; a second call changes nothing."""
+    if SHARED_MEMORY_BACKEND not in WeightTransferEngineFactory._registry:
+        WeightTransferEngineFactory.register_engine(
+            SHARED_MEMORY_BACKEND, SharedMemoryWeightTransfer
+        )
+
+
+@dataclass
+class SharedMemoryInitInfo(WeightTransferInitInfo):
+    """`repack_tied_head` is off only in the test which shows that the repacking is needed."""
+
+    repack_tied_head: bool = True
+
+
+@dataclass
+class SharedMemoryUpdateInfo(WeightTransferUpdateInfo):
+    """One chunk: where each whole tensor lies in the block (`offsets` in bytes)."""
+
+    block: str
+    names: list[str]
+    dtypes: list[str]
+    shapes: list[list[int]]
+    offsets: list[int]
+
+
+class SharedMemoryWeightTransfer(
+    WeightTransferEngine[SharedMemoryInitInfo, SharedMemoryUpdateInfo]
+):
+    """Loads chunks from shared memory through vLLM's layerwise reload."""
+
+    init_info_cls = SharedMemoryInitInfo
+    update_info_cls = SharedMemoryUpdateInfo
+    supports_draft_weight_update = False
+
+    def __init__(
+        self,
+        config: "WeightTransferConfig",
+        vllm_config: "VllmConfig",
+        device: torch.device,
+        model: nn.Module,
+    ) -> None:
+        super().__init__(config, vllm_config, device, model)
+        self._repack_tied_head = True
+        self._block: SharedMemory | None = None
+
+    def init_transfer_engine(self, init_info: SharedMemoryInitInfo) -> None:
+        self._repack_tied_head = init_info.repack_tied_head
+
+    def start_weight_update(self) -> None:
+        initialize_layerwise_reload(self.model)
+
+    def receive_weights(self, update_info: SharedMemoryUpdateInfo) -> None:
+        block = self._attached(update_info.block)
+        load_weights: Any = self.model.load_weights
+        load_weights(
+            (name, _copied(block, offset, getattr(torch, dtype), shape))
+            for name, dtype, shape, offset in zip(
+                update_info.names,
+                update_info.dtypes,
+                update_info.shapes,
+                update_info.offsets,
+                strict=True,
+            )
+        )
+
+    def finish_weight_update(self) -> None:
+        finalize_layerwise_reload(self.model, self.model_config)
+        if self._repack_tied_head:
+            repack_tied_heads(self.model)
+
+    def shutdown(self) -> None:
+        if self._block is not None:
+            self._block.close()
+            self._block = None
+
+    def _attached(self, name: str) -> SharedMemory:
+        if self._block is None or self._block.name != name:
+            self.shutdown()
+            self._block = SharedMemory(name=name)
+        return self._block
+
+
+def repack_tied_heads(model: nn.Module) -> None:
+    """Packs the output head again from the embedding that it is tied to.
+
+    The CPU build multiplies with a packed copy of the head. A checkpoint of a tied model holds no
+    head, so the layerwise reload leaves that copy as it was: log-probs would be silently wrong.
+    """
+    embeddings = {
+        id(module.weight)
+        for module in model.modules()
+        if isinstance(module, VocabParallelEmbedding) and not isinstance(module, ParallelLMHead)
+    }
+    for module in model.modules():
+        if isinstance(module, ParallelLMHead) and id(module.weight) in embeddings:
+            module.quant_method.process_weights_after_loading(module)
+
+
+def _copied(block: SharedMemory, offset: int, dtype: torch.dtype, shape: list[int]) -> Tensor:
+    """A tensor of its own: the reload keeps it until its layer is complete, maybe chunks later."""
+    count = torch.Size(shape).numel()
+    return torch.frombuffer(block.buf, dtype=dtype, count=count, offset=offset).view(shape).clone()

@@ -1,0 +1,204 @@
+"""Starts vLLM: from `VllmConfig` to a running, guarded `VllmEngine`."""
+
+import atexit
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from rollout.background import BackgroundLoop
+from rollout.config import Placement, Speculation, VllmConfig
+from rollout.engine import EngineError
+from rollout.vllm.engine import VllmEngine
+from rollout.vllm.environment import cpu_variables, engine_environment
+from rollout.vllm.guards import check_plugin, check_speculation
+from rollout.vllm.plugin import SHARED_MEMORY_BACKEND
+
+if TYPE_CHECKING:
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+BACKENDS = {
+    Placement.cpu: SHARED_MEMORY_BACKEND,
+    Placement.separate: "nccl",
+    Placement.shared: "ipc",
+}
+"""The weight-transfer backend of the workers, by placement."""
+
+CPU_BLOCK_TOKENS = 32
+"""The smallest key-value block of the CPU build: a shorter common prefix is never shared."""
+
+GIB = 2**30
+
+
+def start_engine(
+    config: VllmConfig,
+    *,
+    loop: BackgroundLoop,
+    model_path: str,
+    dtype: str,
+    max_model_tokens: int,
+    weight_version: int = 0,
+    seed: int = 0,
+) -> VllmEngine:
+    """Starts vLLM's processes and waits until they serve `model_path` on `loop`.
+
+    `max_model_tokens` is the longest prompt plus the longest response. Raises `EngineError` when
+    vLLM does not start, when our plugin would not work in it, or when speculation would be wrong.
+    """
+    num_learners = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    placement, devices = engine_placement(config, num_learners, torch.cuda.device_count())
+    arguments = engine_arguments(config, placement, max_model_tokens, len(devices))
+    arguments |= {"model": model_path, "dtype": dtype, "seed": seed}
+    with engine_environment(engine_variables(config, placement, devices)):
+        llm, name = loop.run(_start(arguments, weight_version))
+    engine = VllmEngine(
+        llm,
+        loop,
+        name=name,
+        max_model_tokens=max_model_tokens,
+        weight_version=weight_version,
+        placement=placement,
+        devices=devices,
+    )
+    atexit.register(engine.shutdown)
+    if config.speculation is not Speculation.none:
+        try:
+            check_speculation(loop.run(engine.call("laconic_speculation_problem")))
+        except EngineError:
+            engine.shutdown()
+            raise
+    return engine
+
+
+def engine_placement(
+    config: VllmConfig, num_learners: int, num_gpus: int
+) -> tuple[Placement, list[int]]:
+    """The placement, `auto` resolved, and the GPUs of the engine.
+
+    Learners have the first GPUs, one each; `separate` takes from the rest, `shared` the learners'.
+    Raises ValueError for a placement that is not possible here.
+    """
+    left = num_gpus - num_learners
+    placement = config.placement
+    if placement is Placement.auto:
+        alternatives = Placement.separate if left > 0 else Placement.shared
+        placement = alternatives if num_gpus else Placement.cpu
+    if placement is Placement.cpu:
+        return placement, []
+    if placement is Placement.remote:
+        raise ValueError(
+            "rollout.placement=remote is not available in this version; "
+            "set rollout.placement=auto, cpu, separate or shared"
+        )
+    if placement is Placement.separate:
+        wanted = config.devices or left
+        if not 0 < wanted <= left:
+            raise ValueError(
+                f"rollout.placement=separate, rollout.devices={config.devices}: {num_gpus} GPUs "
+                f"minus {num_learners} learners leave {max(left, 0)}; start fewer learners, set "
+                "rollout.devices lower or rollout.placement=shared"
+            )
+        return placement, list(range(num_learners, num_learners + wanted))
+    if left < 0:
+        raise ValueError(
+            f"rollout.placement=shared: {num_learners} learners on {num_gpus} GPUs; "
+            "start one learner per GPU"
+        )
+    return placement, list(range(num_learners))
+
+
+def engine_arguments(
+    config: VllmConfig, placement: Placement, max_model_tokens: int, num_devices: int
+) -> dict[str, Any]:
+    """Keyword arguments of vLLM's `AsyncEngineArgs`, all but the model's.
+
+    Raises ValueError when `rollout.engine_args` sets one that belongs to another option.
+    """
+    drafts = speculation_arguments(config)
+    arguments: dict[str, Any] = {
+        "max_model_len": max_model_tokens + (config.num_speculative_tokens + 1 if drafts else 0),
+        "max_num_seqs": config.max_num_seqs,
+        "enforce_eager": config.enforce_eager,
+        "enable_prefix_caching": True,
+        "scheduling_policy": "priority",
+        "logprobs_mode": "processed_logprobs",
+        "worker_extension_cls": "rollout.vllm.worker.WorkerExtension",
+        "weight_transfer_config": {"backend": BACKENDS[placement]},
+        "disable_log_stats": True,
+        "use_tqdm_on_load": False,
+        **({"speculative_config": drafts} if drafts else {}),
+    }
+    if placement is Placement.cpu:
+        arguments |= {
+            "enforce_eager": True,
+            "block_size": CPU_BLOCK_TOKENS,
+            "kv_cache_memory_bytes": int(config.kv_cache_gib * GIB),
+            # A seeded request whose prefill is cut in two stops the CPU build ("CPU Generator does
+            # not use offset", vLLM 0.32.0): it cannot take back the draw that it discards.
+            "enable_chunked_prefill": False,
+        }
+    else:
+        arguments |= {
+            "gpu_memory_utilization": config.gpu_memory_utilization,
+            "data_parallel_size": max(1, num_devices),
+            "enable_sleep_mode": placement is Placement.shared,
+        }
+    taken = sorted(set(arguments) & set(config.engine_args))
+    if taken:
+        raise ValueError(
+            f"rollout.engine_args sets {', '.join(taken)}, which other options of rollout decide; "
+            "remove them there"
+        )
+    return arguments | dict(config.engine_args)
+
+
+def speculation_arguments(config: VllmConfig) -> dict[str, Any]:
+    """vLLM's `speculative_config`; empty without speculation."""
+    if config.speculation is Speculation.none:
+        return {}
+    return {
+        "method": config.speculation.value,
+        "num_speculative_tokens": config.num_speculative_tokens,
+    }
+
+
+def engine_variables(
+    config: VllmConfig, placement: Placement, devices: Sequence[int]
+) -> dict[str, str]:
+    """Environment of vLLM's processes, on top of the defaults of `engine_environment`."""
+    if placement is Placement.cpu:
+        return cpu_variables(config.num_threads)
+    variables = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, devices))} if devices else {}
+    if config.num_threads:
+        variables["OMP_NUM_THREADS"] = str(config.num_threads)
+    if placement is Placement.shared:
+        # vLLM's IPC backend receives its memory handles pickled, and only with this switch.
+        variables["VLLM_ALLOW_INSECURE_SERIALIZATION"] = "1"
+    return variables
+
+
+async def _start(arguments: dict[str, Any], weight_version: int) -> tuple["AsyncLLM", str]:
+    """Holds no engine in a local: errors kept by vLLM's imports keep this frame alive."""
+    import vllm
+
+    check_plugin(vllm.__version__)
+    try:
+        return await _labelled(_create(arguments), weight_version), f"vllm {vllm.__version__}"
+    except Exception as error:
+        raise EngineError(
+            f"vllm {vllm.__version__} did not start: {error} (its own messages stand above; "
+            "VLLM_LOGGING_LEVEL=INFO shows more)"
+        ) from error
+
+
+def _create(arguments: dict[str, Any]) -> "AsyncLLM":
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+
+
+async def _labelled(llm: "AsyncLLM", weight_version: int) -> "AsyncLLM":
+    await llm.update_weight_version(str(weight_version))
+    return llm

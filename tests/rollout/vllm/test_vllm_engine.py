@@ -1,0 +1,127 @@
+import asyncio
+import itertools
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from data.types import Completion, Prompt
+from rollout.engine import EngineError, Sampling
+from tests.rollout.engine_contract import CONTRACT, Subject
+from tests.rollout.vllm.reference import log_prob_gap, reference_log_probs, sampling_log_probs
+
+pytestmark = pytest.mark.engine
+
+
+def test_reference_nucleus_keeps_the_fewest_tokens_that_reach_top_p():
+    logits = torch.tensor([[0.5, 0.4, 0.1]]).log()
+    half = sampling_log_probs(logits, 1.0, 0.45).exp()
+    torch.testing.assert_close(half, torch.tensor([[1.0, 0.0, 0.0]]))
+    most = sampling_log_probs(logits, 1.0, 0.8).exp()
+    torch.testing.assert_close(most, torch.tensor([[5 / 9, 4 / 9, 0.0]]))
+
+
+@pytest.mark.parametrize("clause", CONTRACT)
+def test_vllm_keeps_the_engine_contract(lab_engine, clause):
+    clause(
+        Subject(
+            engine=lab_engine.engine,
+            run=lab_engine.loop.run,
+            prompts=lab_engine.prompts,
+            short_limit=4,
+            long_limit=400,
+        )
+    )
+
+
+@pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.7, 0.95)])
+def test_log_probs_are_those_of_the_distribution_sampled_from(lab_engine, temperature, top_p):
+    answered = lab_engine.sample(96, 64, temperature=temperature, top_p=top_p)
+    gap, num_tokens = log_prob_gap(lab_engine.model(), answered, temperature, top_p)
+    assert num_tokens >= 2000 and gap <= 1e-3
+
+
+def test_engine_names_itself_and_its_version(lab_engine):
+    assert lab_engine.engine.name == "vllm 0.32.0"
+
+
+def test_text_leaves_special_tokens_out_and_keeps_the_box(lab_engine):
+    texts = [completion.text for _, completion in lab_engine.sample(32, 400)]
+    assert not any("<|" in text for text in texts)
+    assert sum("\\boxed{" in text for text in texts) > 16
+
+
+def test_request_that_does_not_fit_is_refused_with_what_to_set(lab_engine):
+    with pytest.raises(EngineError, match=r"do not fit into 640; raise rollout.max_prompt_tokens"):
+        lab_engine.sample(1, 639)
+
+
+def test_seeded_prompts_beyond_one_batch_of_tokens_are_served(lab_engine):
+    prompt = Prompt(id="long", messages=(), token_ids=np.full(300, 40), answer="")
+
+    async def together() -> list[Completion]:
+        samplings = [Sampling(id=f"long-{seed}", limit=2, seed=seed) for seed in range(40)]
+        return list(await asyncio.gather(*(lab_engine.engine.sample(prompt, s) for s in samplings)))
+
+    assert len(lab_engine.loop.run(together())) == 40
+
+
+def test_temperature_that_vllm_refuses_is_an_engine_error(lab_engine):
+    with pytest.raises(EngineError, match=r"temperature must be in \[0, 2\]"):
+        lab_engine.sample(1, 4, temperature=3.0)
+
+
+def test_cancelled_request_leaves_the_engine(lab_engine):
+    engine, loop = lab_engine.engine, lab_engine.loop
+    loop.run(engine.llm.pause_generation(mode="keep", clear_cache=False))
+    future = loop.submit(engine.sample(lab_engine.prompts[0], Sampling(id="gone", limit=500)))
+    wait_for(lambda: engine.llm.get_num_unfinished_requests() == 1)
+    future.cancel()
+    wait_for(lambda: engine.llm.get_num_unfinished_requests() == 0)
+    loop.run(engine.llm.resume_generation())
+    assert len(lab_engine.sample(4, 4)) == 4
+
+
+def test_requests_in_flight_go_on_with_new_weights_and_say_so(lab_weights):
+    """The first completion to end shows that the others are under way."""
+    engine, loop = lab_weights.engine, lab_weights.loop
+    old, old_model = engine.weight_version, lab_weights.model()
+    model = lab_weights.model()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.05)
+    count, hot = 48, 2.0
+    prompts = list(itertools.islice(itertools.cycle(lab_weights.prompts), count))
+    samplings = [
+        Sampling(id=f"flight-{i}", limit=500, temperature=hot, seed=i) for i in range(count)
+    ]
+
+    async def together() -> list[Completion]:
+        pairs = zip(prompts, samplings, strict=True)
+        return list(await asyncio.gather(*(engine.sample(p, s) for p, s in pairs)))
+
+    future = loop.submit(together())
+    wait_for(lambda: engine.llm.get_num_unfinished_requests() == count)
+    wait_for(lambda: engine.llm.get_num_unfinished_requests() < count)
+    new = lab_weights.publish(list(model.named_parameters()))
+    completions = future.result()
+    assert (old, new) in {completion.weight_versions for completion in completions}
+    pairs = list(zip(prompts, completions, strict=True))
+    expected = {
+        old: reference_log_probs(old_model, pairs, hot, 1.0),
+        new: reference_log_probs(model, pairs, hot, 1.0),
+    }
+    for index, completion in enumerate(completions):
+        assert completion.num_tokens == len(completion.token_ids)
+        for span in completion.spans:
+            wanted = expected[span.weight_version][index][span.start : span.stop]
+            got = completion.logprobs[span.start : span.stop]
+            np.testing.assert_allclose(got, wanted, atol=1e-3)
+
+
+def wait_for(condition, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "timed out"
+        time.sleep(0.01)
