@@ -1,0 +1,42 @@
+"""Policy losses per token, not yet averaged, each with the metrics that belong to it.
+
+All tensors of a call have one shape, [B, T] or [N].
+"""
+
+import torch
+from torch import Tensor
+
+MAX_LOG_RATIO = 20.0
+"""Log-ratios are clamped to +-20 before exp: exp(20) is 4.9e8, and beyond is a numeric accident."""
+
+
+def importance_ratio(logprobs: Tensor, old_logprobs: Tensor) -> Tensor:
+    """r = exp(log policy - log old policy), the log-ratio clamped to +-20."""
+    return (logprobs - old_logprobs).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
+
+
+def clipped_surrogate(
+    ratio: Tensor, advantage: Tensor, clip_low: float, clip_high: float
+) -> Tensor:
+    """-min(r A, clip(r, 1 - clip_low, 1 + clip_high) A), per token, not yet averaged.
+
+    PPO (arXiv:1707.06347, eq. 7); DAPO (arXiv:2503.14476, eq. 10) sets clip_high > clip_low.
+    """
+    clipped = ratio.clamp(1 - clip_low, 1 + clip_high)
+    return -torch.minimum(ratio * advantage, clipped * advantage)
+
+
+def surrogate_metrics(
+    ratio: Tensor, advantage: Tensor, clip_low: float, clip_high: float
+) -> dict[str, Tensor]:
+    """Where `clipped_surrogate` is flat, per token as 0 or 1, under TRL's names for the means.
+
+    A token is clipped low when r < 1 - clip_low and A < 0, high when r > 1 + clip_high and A > 0.
+    """
+    low = (ratio < 1 - clip_low) & (advantage < 0)
+    high = (ratio > 1 + clip_high) & (advantage > 0)
+    return {
+        "clip_ratio/low_mean": low.float(),
+        "clip_ratio/high_mean": high.float(),
+        "clip_ratio/region_mean": (low | high).float(),
+    }

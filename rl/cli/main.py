@@ -1,0 +1,65 @@
+"""The `laconic` command: one subcommand, one function."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rl.cli.compose import compose
+from rl.cli.launch import launch, refuse
+from rl.cli.machine import this_machine
+from rl.cli.recipe import RecipeError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the subcommand and exits with its code."""
+    parser = _parser()
+    asked, further = parser.parse_known_args(arguments)
+    if unknown := [text for text in further if text.startswith("-")]:
+        parser.error(f"unknown option {' '.join(unknown)}")
+    asked.overrides += further
+    raise SystemExit(asked.run(asked))
+
+
+def train(asked: argparse.Namespace) -> int:
+    """`laconic train RECIPE key=value`: as `torchrun RECIPE key=value`, in one process."""
+    return launch(asked.recipe, asked.overrides)
+
+
+def plan(asked: argparse.Namespace) -> int:
+    """`laconic plan RECIPE key=value`: what the run would use; starts nothing."""
+    from rl.cli.plan import plan_text
+
+    machine = this_machine(num_gpus=asked.gpus, num_learners=asked.nproc_per_node)
+    try:
+        composed = compose(asked.recipe, asked.overrides, machine)
+    except RecipeError as error:
+        refuse(asked.recipe, error, machine)
+        return 2
+    sys.stdout.write(plan_text(asked.recipe, composed.config, machine))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="laconic", description="Trains reasoning models to think in fewer tokens."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add(commands, "train", train, "train a recipe in one process")
+    planner = _add(commands, "plan", plan, "resolve and check a recipe; print devices and memory")
+    planner.add_argument("--gpus", type=int, help="plan for this many GPUs, not those found here")
+    planner.add_argument("--nproc-per-node", type=int, help="learner processes, as for torchrun")
+    return parser
+
+
+def _add(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    summary: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=summary, description=run.__doc__)
+    parser.add_argument("recipe", type=Path, help="a recipe's YAML file")
+    parser.add_argument("overrides", nargs="*", help="key=value or group=name, as Hydra reads them")
+    parser.set_defaults(run=run)
+    return parser

@@ -1,0 +1,168 @@
+"""`laconic plan`: what a run would use, from its configuration alone."""
+
+from pathlib import Path
+
+from rl.cli.machine import Machine, chosen_placement
+from rl.cli.memory import LearnerMemory, engine_weight_bytes, learner_memory
+from rl.cli.options import option_name
+from rl.cli.recipe import show
+from rl.cli.shapes import Shapes, model_shapes
+from rl.cli.threads import learner_threads
+from rl.config import RunConfig
+from rollout.config import Placement, VllmConfig
+
+GIB = 2**30
+MIB = 2**20
+Row = tuple[str, str, str, str]
+
+
+def plan_text(recipe: Path, config: RunConfig, machine: Machine) -> str:
+    """The plan as text: choices, tokens per step, threads, then device x role x memory."""
+    shapes = model_shapes(config.model)
+    lines = [f"plan of {show(recipe)}", "", *_summary(config, machine, shapes), ""]
+    if shapes is None:
+        lines.append(
+            f"memory: the shapes of {config.model.path} are unknown here; set "
+            "model.num_parameters, model.num_layers, model.hidden_size, model.num_kv_heads and "
+            "model.head_dim"
+        )
+    else:
+        lines += _table([("device", "role", "memory", "of which"), *_rows(config, machine, shapes)])
+        lines += ["", *_notes(config, shapes)]
+    return "\n".join(lines) + "\n"
+
+
+def placement_of(config: RunConfig, machine: Machine) -> Placement:
+    """Where the engines go."""
+    assert isinstance(config.rollout, VllmConfig), "vllm is the one rollout option"
+    return chosen_placement(config.rollout.placement, machine)
+
+
+def engine_devices(config: RunConfig, machine: Machine) -> list[int]:
+    """GPUs with an engine, by index; none on the CPU."""
+    assert isinstance(config.rollout, VllmConfig), "vllm is the one rollout option"
+    learners, placement = machine.num_local_learners, placement_of(config, machine)
+    if placement is Placement.separate:
+        count = config.rollout.devices or machine.num_gpus - learners
+        return list(range(learners, learners + count))
+    return list(range(learners)) if placement is Placement.shared else []
+
+
+def tokens_per_step(config: RunConfig) -> int:
+    """Response tokens of one update when every completion runs to the longest limit."""
+    completions = config.prompts_per_step * config.algorithm.group_size
+    return completions * config.limit.max_response_tokens
+
+
+def _summary(config: RunConfig, machine: Machine, shapes: Shapes | None) -> list[str]:
+    choices = ", ".join(
+        f"{group}={option_name(group, section)}"
+        for group, section in (
+            ("algorithm", config.algorithm), ("reward", config.reward), ("gate", config.gate),
+            ("limit", config.limit), ("rollout", config.rollout), ("learner", config.learner),
+        )
+    )  # fmt: skip
+    completions = config.prompts_per_step * config.algorithm.group_size
+    threads = learner_threads(config.learner.num_threads, machine)
+    return [
+        f"method     {choices}",
+        f"model      {config.model.path}{_size(shapes)}, {config.model.dtype}",
+        f"data       {config.data.path} [{config.data.split}]; held out: "
+        + (
+            f"{config.data.eval_path} [{config.data.eval_split}]"
+            if config.data.eval_path
+            else "none"
+        ),
+        f"steps      {config.num_steps} of {config.prompts_per_step} prompts x "
+        f"{config.algorithm.group_size} completions = {completions}, in "
+        f"{config.algorithm.num_minibatches} minibatch(es)",
+        f"tokens     at most {tokens_per_step(config):,} response tokens a step "
+        f"({config.limit.max_response_tokens:,} each; prompts of at most "
+        f"{config.rollout.max_prompt_tokens:,})",
+        f"placement  {placement_of(config, machine).value}: {machine.num_learners} learner "
+        f"process(es), ZeRO stage {config.learner.zero_stage}; {machine.num_gpus} GPU(s), "
+        f"{machine.num_cores} cores",
+        f"threads    {threads} for each learner process{_engine_threads(config, machine)}",
+    ]
+
+
+def _rows(config: RunConfig, machine: Machine, shapes: Shapes) -> list[Row]:
+    with_reference = config.algorithm.kl_coefficient > 0
+    memory = learner_memory(shapes, config.learner, machine.num_learners, with_reference)
+    placement = placement_of(config, machine)
+    kind = "cpu" if placement is Placement.cpu and not machine.num_gpus else "gpu"
+    rows = [
+        (_device(kind, rank), f"learner rank {rank}", _amount(memory.total), _parts(memory))
+        for rank in range(machine.num_local_learners)
+    ]
+    return rows + _engine_rows(config, machine, shapes)
+
+
+def _engine_rows(config: RunConfig, machine: Machine, shapes: Shapes) -> list[Row]:
+    assert isinstance(config.rollout, VllmConfig), "vllm is the one rollout option"
+    weights = engine_weight_bytes(shapes)
+    if placement_of(config, machine) is Placement.cpu:
+        cache = config.rollout.kv_cache_gib * GIB
+        parts = f"weights {_amount(weights)}, key-value cache {_amount(cache)}"
+        return [("cpu", "engine", _amount(weights + cache), parts)]
+    share = f"{config.rollout.gpu_memory_utilization:.0%} of the GPU"
+    parts = f"weights {_amount(weights)}, key-value cache the rest"
+    sleeping = (
+        ", asleep while learning" if placement_of(config, machine) is Placement.shared else ""
+    )
+    return [
+        (_device("gpu", index), f"engine{sleeping}", share, parts)
+        for index in engine_devices(config, machine)
+    ]
+
+
+def _notes(config: RunConfig, shapes: Shapes) -> list[str]:
+    assert isinstance(config.rollout, VllmConfig), "vllm is the one rollout option"
+    longest = config.rollout.max_prompt_tokens + config.limit.max_response_tokens
+    per_token = shapes.kv_bytes_per_token
+    needed = config.rollout.max_num_seqs * longest * per_token
+    return [
+        f"key-value cache: {per_token:,} bytes a token; {config.rollout.max_num_seqs} sequences of "
+        f"{longest:,} tokens at once would need {_amount(needed)}",
+        f"activations: estimated for {config.learner.max_tokens_per_microbatch:,} tokens a forward "
+        "pass; logits exist for "
+        f"{config.learner.logprob_chunk_tokens:,} positions at a time",
+    ]
+
+
+def _parts(memory: LearnerMemory) -> str:
+    parts = {
+        "parameters": memory.parameters,
+        "gradients": memory.gradients,
+        "optimizer": memory.optimizer,
+        "reference": memory.reference,
+        "activations": memory.activations,
+        "logits": memory.logits,
+    }
+    return ", ".join(f"{name} {_amount(size)}" for name, size in parts.items() if size)
+
+
+def _engine_threads(config: RunConfig, machine: Machine) -> str:
+    assert isinstance(config.rollout, VllmConfig), "vllm is the one rollout option"
+    if placement_of(config, machine) is not Placement.cpu:
+        return ""
+    return f", {config.rollout.num_threads or max(1, machine.num_cores - 1)} for the engine"
+
+
+def _size(shapes: Shapes | None) -> str:
+    return f" ({shapes.num_parameters / 1e6:,.1f}M parameters)" if shapes else ""
+
+
+def _device(kind: str, index: int) -> str:
+    return kind if kind == "cpu" else f"{kind}:{index}"
+
+
+def _amount(size: float) -> str:
+    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / MIB:.1f} MiB"
+
+
+def _table(rows: list[Row]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return [
+        "  ".join([*(row[i].ljust(widths[i]) for i in range(3)), row[3]]).rstrip() for row in rows
+    ]

@@ -1,0 +1,160 @@
+"""What is wrong between the sections of a run, each of which may be right on its own."""
+
+import json
+import re
+from pathlib import Path
+
+from data.config import ModelConfig
+from rewards.correct import CorrectConfig
+from rewards.gates.none import NoGateConfig
+from rl.cli.machine import Machine, chosen_placement
+from rl.config import RunConfig
+from rollout.config import Placement, VllmConfig
+
+LAB = Path(__file__).resolve().parents[2] / "data" / "lab"
+HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+
+
+def run_problems(config: RunConfig, machine: Machine) -> list[str]:
+    """Every problem of a run on `machine`, those of its sections first."""
+    sections = (
+        config.model, config.data, config.verifier, config.reward, config.gate, config.algorithm,
+        config.limit, config.rollout, config.learner, config.evaluation, config.checkpoint,
+        config.log,
+    )  # fmt: skip
+    found = [problem for section in sections for problem in section.problems()]
+    for check in (_sizes, _combinations, _not_available, _model, _context):
+        found += check(config)
+    return found + _placement(config, machine) + (_folder(config) if machine.rank == 0 else [])
+
+
+def model_folder(path: str) -> Path | None:
+    """The folder that `model.path` names, a lab checkpoint included; None for a Hub name."""
+    if path.startswith("lab:"):
+        return LAB / path.removeprefix("lab:")
+    folder = Path(path).expanduser()
+    return folder if folder.is_dir() or not HUB_NAME.fullmatch(path) else None
+
+
+def context_tokens(model: ModelConfig) -> int:
+    """Positions that the model can hold, as configured or as its folder says; 0 when unknown."""
+    folder = model_folder(model.path) if model.path else None
+    if model.context_tokens or folder is None or not (folder / "config.json").is_file():
+        return model.context_tokens
+    stated = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return int(stated.get("max_position_embeddings", 0))
+
+
+def _sizes(config: RunConfig) -> list[str]:
+    found = []
+    if config.num_steps < 0:
+        found.append(f"num_steps={config.num_steps}: set it to 0 or more")
+    if config.prompts_per_step < 1:
+        found.append(f"prompts_per_step={config.prompts_per_step}: set it to 1 or more")
+    if config.algorithm.num_minibatches > config.prompts_per_step > 0:
+        found.append(
+            f"algorithm.num_minibatches={config.algorithm.num_minibatches} with "
+            f"prompts_per_step={config.prompts_per_step}: a prompt's group is never split; set "
+            "algorithm.num_minibatches<=prompts_per_step"
+        )
+    return found
+
+
+def _combinations(config: RunConfig) -> list[str]:
+    found = []
+    if isinstance(config.reward, CorrectConfig) and not isinstance(config.gate, NoGateConfig):
+        found.append(
+            "gate with reward=correct: there is no length term to gate; set gate=none, or a "
+            "reward with a length term such as reward=sigmoid"
+        )
+    if config.deterministic and config.rollout.max_staleness:
+        found.append(
+            f"deterministic=true with rollout.max_staleness={config.rollout.max_staleness}: what "
+            "is sampled then depends on timing; set rollout.max_staleness=0 or deterministic=false"
+        )
+    if config.evaluation.every_steps and not config.data.eval_path:
+        found.append(
+            f"evaluation.every_steps={config.evaluation.every_steps} without data.eval_path: there "
+            "is nothing to evaluate on; set data.eval_path or evaluation.every_steps=0"
+        )
+    return found
+
+
+def _not_available(config: RunConfig) -> list[str]:
+    found = []
+    if config.rollout.max_staleness > 0:
+        found.append(
+            f"rollout.max_staleness={config.rollout.max_staleness}: asynchronous rollouts are not "
+            "available in this version; set rollout.max_staleness=0"
+        )
+    if isinstance(config.rollout, VllmConfig) and config.rollout.placement is Placement.remote:
+        found.append(
+            "rollout.placement=remote: engines on other machines are not available in this "
+            "version; set rollout.placement=auto, separate, shared or cpu"
+        )
+    return found
+
+
+def _model(config: RunConfig) -> list[str]:
+    path = config.model.path
+    folder = model_folder(path) if path else None
+    if folder is None or (folder / "config.json").is_file():
+        return []
+    if path.startswith("lab:"):
+        names = sorted(f"lab:{config.parent.name}" for config in LAB.glob("*/config.json"))
+        return [f"model.path={path}: the lab has no such checkpoint; there are {', '.join(names)}"]
+    what = "the folder has no config.json" if folder.is_dir() else "there is no such folder"
+    return [f"model.path={path}: {what}; set a folder in Hugging Face format, or a Hub name"]
+
+
+def _context(config: RunConfig) -> list[str]:
+    held = context_tokens(config.model)
+    prompt, response = config.rollout.max_prompt_tokens, config.limit.max_response_tokens
+    if not held or prompt + response <= held:
+        return []
+    return [
+        f"rollout.max_prompt_tokens={prompt} with limit.max_response_tokens={response}: "
+        f"{prompt + response} tokens do not fit the model's context of {held}; lower either until "
+        f"they sum to {held}"
+    ]
+
+
+def _placement(config: RunConfig, machine: Machine) -> list[str]:
+    if not isinstance(config.rollout, VllmConfig):
+        return []
+    placement = chosen_placement(config.rollout.placement, machine)
+    learners, gpus = machine.num_local_learners, machine.num_gpus
+    if placement in (Placement.separate, Placement.shared) and not gpus:
+        return [
+            f"rollout.placement={placement.value}: this machine has no GPU; set "
+            "rollout.placement=auto or cpu"
+        ]
+    if placement is Placement.separate and learners + max(1, config.rollout.devices) > gpus:
+        return [
+            f"rollout.placement=separate with rollout.devices={config.rollout.devices}: {learners} "
+            f"learner processes and {max(1, config.rollout.devices)} engine devices overlap on "
+            f"{gpus} GPUs; lower --nproc-per-node or rollout.devices, or set "
+            "rollout.placement=shared"
+        ]
+    if placement is Placement.shared and learners > gpus:
+        return [
+            f"rollout.placement=shared: {learners} learner processes on {gpus} GPUs; set "
+            f"--nproc-per-node {gpus}"
+        ]
+    return []
+
+
+def _folder(config: RunConfig) -> list[str]:
+    folder = Path(config.run.dir)
+    if not config.run.dir or config.resume or not folder.exists():
+        return []
+    if not folder.is_dir():
+        return [f"run.dir={config.run.dir}: is a file; set run.dir to a new folder"]
+    content = sorted(path.name for path in folder.iterdir())
+    if not content:
+        return []
+    return [
+        f"run.dir={config.run.dir}: not empty (it holds {', '.join(content[:3])}"
+        f"{', ...' if len(content) > 3 else ''}) and a run never overwrites; set run.dir to a new "
+        f"folder, or resume={config.run.dir} to continue the run in it"
+    ]

@@ -1,0 +1,55 @@
+"""`resume=PATH|latest`: the recipe saved in the run's folder wins over the one named."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rl.cli.recipe import RecipeError, show
+
+MAY_CHANGE = (
+    "num_steps",
+    "evaluation",
+    "checkpoint",
+    "log",
+    "rollout.num_threads",
+    "learner.num_threads",
+)
+"""Keys, or sections, that may differ from the interrupted run's."""
+
+
+def resumed(recipe: Path, overrides: Sequence[str]) -> tuple[Path, list[str]]:
+    """The recipe and the overrides to compose: those of the run that is resumed, if one is.
+
+    Raises `RecipeError` when there is no such run or an override would change it.
+    """
+    asked = [text for text in overrides if text.lstrip("+").startswith("resume=")]
+    place = asked[-1].partition("=")[2].strip("'\"") if asked else ""
+    if not place:
+        return recipe, list(overrides)
+    folder = _newest(recipe.stem) if place == "latest" else Path(place).expanduser().absolute()
+    saved = folder / "recipe.yaml"
+    others = [text for text in overrides if text not in asked]
+    refused = [text for text in others if not _may_change(text)]
+    problems = [
+        f"{text!r} with resume={place}: the resumed run keeps its recipe; only "
+        f"{', '.join(MAY_CHANGE)} may be set"
+        for text in refused
+    ]
+    if not saved.is_file():
+        problems.insert(0, f"resume={place}: {show(folder)} is no run: it has no recipe.yaml")
+    if problems:
+        raise RecipeError(problems)
+    return saved, [*others, f"resume='{folder}'"]
+
+
+def _may_change(text: str) -> bool:
+    key = text.lstrip("+").partition("=")[0]
+    return any(key == name or key.startswith(f"{name}.") for name in MAY_CHANGE)
+
+
+def _newest(stem: str) -> Path:
+    from rl.run.folder import newest_run
+
+    try:
+        return newest_run(stem)
+    except ValueError as error:
+        raise RecipeError([str(error)]) from error

@@ -1,0 +1,242 @@
+"""The schema of a recipe: `RunConfig` and the sections that are neither data, reward nor rollout.
+
+Every default has its home in a dataclass; a recipe states only what departs from it. Imports
+nothing heavy, so that a config is checked before torch or vLLM load.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from data.config import DataConfig, ModelConfig
+from rewards.config import GateConfig, RewardConfig, VerifierConfig
+from rollout.config import RolloutConfig
+
+
+class Aggregation(Enum):
+    """How per-token losses are averaged into one number (`rl.algorithms.aggregation`)."""
+
+    token_mean = "token_mean"
+    sequence_mean_token_mean = "sequence_mean_token_mean"
+    sequence_mean_token_sum = "sequence_mean_token_sum"
+    sequence_mean_token_sum_norm = "sequence_mean_token_sum_norm"
+
+
+class KlEstimator(Enum):
+    """Estimators of KL(policy, reference) per token (`rl.algorithms.kl`)."""
+
+    k1 = "k1"
+    k2 = "k2"
+    k3 = "k3"
+
+
+class Schedule(Enum):
+    """Learning-rate schedules after warm-up."""
+
+    constant = "constant"
+    linear = "linear"
+    cosine = "cosine"
+
+
+class TrackerMode(Enum):
+    """Weights & Biases: `auto` is online with a key and offline without."""
+
+    auto = "auto"
+    online = "online"
+    offline = "offline"
+    off = "off"
+
+
+@dataclass(kw_only=True)
+class AlgorithmConfig:
+    """Base of the `algorithm` group: what every policy-gradient method shares."""
+
+    group_size: int = 8
+    """Completions sampled per prompt (G)."""
+    num_minibatches: int = 1
+    """Optimizer steps taken on one batch of rollouts."""
+    clip_low: float = 0.2
+    clip_high: float = 0.28
+    """The surrogate's ratio is clipped to [1 - clip_low, 1 + clip_high] (DAPO's clip-higher)."""
+    aggregation: Aggregation = Aggregation.token_mean
+    kl_coefficient: float = 0.0
+    """Weight of KL(policy, initial model) in the loss; 0 loads no reference model."""
+    kl_estimator: KlEstimator = KlEstimator.k3
+    dynamic_sampling: bool = False
+    """Drop groups that are all right or all wrong, and draw further prompts in their place."""
+
+    def problems(self) -> list[str]:
+        found = []
+        if self.group_size < 2:
+            found.append(
+                f"algorithm.group_size={self.group_size}: a group baseline needs at least 2 "
+                "completions; set algorithm.group_size>=2"
+            )
+        if self.num_minibatches < 1:
+            found.append(f"algorithm.num_minibatches={self.num_minibatches}: set it to 1 or more")
+        if not 0 < self.clip_low < 1:
+            found.append(f"algorithm.clip_low={self.clip_low}: set 0 < algorithm.clip_low < 1")
+        if self.clip_high <= 0:
+            found.append(f"algorithm.clip_high={self.clip_high}: set algorithm.clip_high>0")
+        if self.kl_coefficient < 0:
+            found.append(f"algorithm.kl_coefficient={self.kl_coefficient}: set it to 0 or more")
+        return found
+
+
+@dataclass(kw_only=True)
+class LimitConfig:
+    """Base of the `limit` group: how far a generation may run."""
+
+    max_response_tokens: int = 4096
+    """The longest response of the run; the engine's context holds prompt plus this."""
+
+    def problems(self) -> list[str]:
+        if self.max_response_tokens >= 1:
+            return []
+        return [f"limit.max_response_tokens={self.max_response_tokens}: set it to 1 or more"]
+
+
+@dataclass(kw_only=True)
+class ConstantLimitConfig(LimitConfig):
+    """Every prompt, every step: `max_response_tokens`."""
+
+
+@dataclass(kw_only=True)
+class LoraConfig:
+    """Low-rank adapters (peft); rank 0 trains all weights."""
+
+    rank: int = 0
+    alpha: float = 32.0
+    dropout: float = 0.0
+    target_modules: list[str] = field(default_factory=lambda: ["all-linear"])
+
+
+@dataclass(kw_only=True)
+class LearnerConfig:
+    """Base of the `learner` group; `deepspeed` is the one learner."""
+
+    zero_stage: int = 2
+    """DeepSpeed ZeRO stage: 0 none, 1 optimizer, 2 gradients, 3 parameters are sharded."""
+    learning_rate: float = 1e-6
+    schedule: Schedule = Schedule.constant
+    warmup_steps: int = 0
+    weight_decay: float = 0.0
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.999
+    max_grad_norm: float = 1.0
+    max_tokens_per_microbatch: int = 16384
+    """Prompt and response tokens, padding included, of one forward pass on one rank."""
+    logprob_chunk_tokens: int = 2048
+    """Positions whose logits exist at once: peak memory is this times the vocabulary."""
+    gradient_checkpointing: bool = False
+    num_threads: int = 0
+    """CPU threads of each learner process; 0 chooses from the core count."""
+    lora: LoraConfig = field(default_factory=LoraConfig)
+
+    def problems(self) -> list[str]:
+        found = []
+        if self.zero_stage not in (0, 1, 2, 3):
+            found.append(f"learner.zero_stage={self.zero_stage}: set 0, 1, 2 or 3")
+        if self.learning_rate <= 0:
+            found.append(f"learner.learning_rate={self.learning_rate}: set learner.learning_rate>0")
+        if self.max_tokens_per_microbatch < 1:
+            found.append("learner.max_tokens_per_microbatch: set it to 1 or more")
+        if self.lora.rank and self.zero_stage == 3:
+            found.append(
+                f"learner.lora.rank={self.lora.rank} with learner.zero_stage=3: merged weights are "
+                "published from whole matrices; set learner.zero_stage=2 or learner.lora.rank=0"
+            )
+        return found
+
+
+@dataclass(kw_only=True)
+class EvaluationConfig:
+    """Held-out evaluation before and after training, and every `every_steps`."""
+
+    num_problems: int = 0
+    """The first N held-out problems; 0 is all of them."""
+    samples_per_problem: int = 4
+    temperature: float = 1.0
+    top_p: float = 1.0
+    every_steps: int = 0
+    """0 evaluates before and after only."""
+    greedy: bool = True
+    """Also decode each problem once at temperature 0."""
+
+    def problems(self) -> list[str]:
+        found = []
+        if self.num_problems < 0:
+            found.append(f"evaluation.num_problems={self.num_problems}: set it to 0 (all) or more")
+        if self.samples_per_problem < 1:
+            found.append(
+                f"evaluation.samples_per_problem={self.samples_per_problem}: set it to 1 or more"
+            )
+        if self.temperature <= 0 or not 0 < self.top_p <= 1:
+            found.append(
+                f"evaluation.temperature={self.temperature}, evaluation.top_p={self.top_p}: set a "
+                "positive temperature and 0 < top_p <= 1 (evaluation.greedy adds temperature 0)"
+            )
+        if self.every_steps < 0:
+            found.append(f"evaluation.every_steps={self.every_steps}: set it to 0 or more")
+        return found
+
+
+@dataclass(kw_only=True)
+class CheckpointConfig:
+    every_steps: int = 0
+    """0 saves at the end only."""
+    keep_last: int = 2
+
+    def problems(self) -> list[str]:
+        found = []
+        if self.every_steps < 0:
+            found.append(f"checkpoint.every_steps={self.every_steps}: set it to 0 or more")
+        if self.keep_last < 1:
+            found.append(f"checkpoint.keep_last={self.keep_last}: set it to 1 or more")
+        return found
+
+
+@dataclass(kw_only=True)
+class LogConfig:
+    completions_per_step: int = 64
+    """Completions written to completions/step_*.parquet."""
+    wandb: TrackerMode = TrackerMode.auto
+    project: str = "laconic"
+    progress: bool = True
+
+    def problems(self) -> list[str]:
+        if self.completions_per_step >= 0:
+            return []
+        return [f"log.completions_per_step={self.completions_per_step}: set it to 0 or more"]
+
+
+@dataclass(kw_only=True)
+class RunSection:
+    dir: str = ""
+    """The run's folder; empty names runs/<recipe>-<id>. It must not exist or be empty."""
+
+
+@dataclass(kw_only=True)
+class RunConfig:
+    """One run, resolved: what a recipe and its overrides become."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    verifier: VerifierConfig = field(default_factory=VerifierConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    gate: GateConfig = field(default_factory=GateConfig)
+    algorithm: AlgorithmConfig = field(default_factory=AlgorithmConfig)
+    limit: LimitConfig = field(default_factory=LimitConfig)
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
+    learner: LearnerConfig = field(default_factory=LearnerConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    run: RunSection = field(default_factory=RunSection)
+    seed: int = 0
+    num_steps: int = 100
+    prompts_per_step: int = 32
+    """Prompts of one update (P); each is sampled algorithm.group_size times."""
+    deterministic: bool = False
+    """A seed per completion and fixed admission, so that a run can be repeated bit for bit."""
+    resume: str = ""
+    """A run's folder, or `latest`; the recipe saved there wins."""

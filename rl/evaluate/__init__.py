@@ -1,0 +1,1 @@
+"""Held-out evaluation: sampling, judging, and what is reported from it."""

@@ -1,0 +1,111 @@
+"""Rows: what the learner sees of a completion, and how rows become minibatches.
+
+groups -> rows_of -> split_minibatches (assigns the loss weights) -> micro-batches of every rank
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.types import Completion, Group, LogProbs, SpanKind, TokenIds
+from rl.algorithms.aggregation import RowWeights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One completion as a training example of n = prompt_length + T tokens.
+
+    `mask` [T] is True on tokens that train: those that the policy sampled. `advantages` [T] are
+    per token. `weight` is the factor of the row's token sum in the loss of its minibatch. Rows of
+    equal `group` answer one prompt and share a minibatch.
+    """
+
+    token_ids: TokenIds
+    prompt_length: int
+    mask: NDArray[np.bool_]
+    sampler_logprobs: LogProbs
+    advantages: NDArray[np.float32]
+    weight: float = 0.0
+    group: int = 0
+
+    @property
+    def num_tokens(self) -> int:
+        """Prompt and response tokens."""
+        return len(self.token_ids)
+
+    @property
+    def response_length(self) -> int:
+        return len(self.mask)
+
+    @property
+    def num_trained(self) -> int:
+        return int(self.mask.sum())
+
+
+def rows_of(groups: Sequence[Group], advantages: Sequence[Sequence[float]]) -> list[Row]:
+    """One row per completion, in order; `advantages` [P][G] are spread over a row's tokens."""
+    return [
+        row_of(group, completion, advantage, number)
+        for number, (group, of_group) in enumerate(zip(groups, advantages, strict=True))
+        for completion, advantage in zip(group.completions, of_group, strict=True)
+    ]
+
+
+def row_of(group: Group, completion: Completion, advantage: float, number: int) -> Row:
+    """The row of one completion of the `number`-th group; its weight is still 0."""
+    return Row(
+        token_ids=np.concatenate([group.prompt.token_ids, completion.token_ids]),
+        prompt_length=len(group.prompt.token_ids),
+        mask=sampled_mask(completion),
+        sampler_logprobs=completion.logprobs,
+        advantages=np.full(len(completion.token_ids), advantage, dtype=np.float32),
+        group=number,
+    )
+
+
+def sampled_mask(completion: Completion) -> NDArray[np.bool_]:
+    """True [T] on the tokens of sampled spans, False on injected ones."""
+    mask = np.zeros(len(completion.token_ids), dtype=np.bool_)
+    for span in completion.spans:
+        mask[span.start : span.stop] = span.kind is SpanKind.SAMPLED
+    return mask
+
+
+def split_minibatches(rows: Sequence[Row], num: int, weigh: RowWeights) -> list[list[Row]]:
+    """`rows` in `num` minibatches of whole groups, each row with its weight in its minibatch.
+
+    Groups keep their order; minibatch sizes differ by one group at most. Raises ValueError when
+    there are fewer groups than minibatches.
+    """
+    groups = [list(members) for _, members in groupby(rows, key=lambda row: row.group)]
+    if len(groups) < num:
+        raise ValueError(
+            f"algorithm.num_minibatches={num}, but the batch has {len(groups)} groups and a group "
+            f"is never split; set algorithm.num_minibatches<={len(groups)} or raise "
+            "prompts_per_step"
+        )
+    bounds = [len(groups) * part // num for part in range(num + 1)]
+    return [
+        weighted([row for group in groups[start:stop] for row in group], weigh)
+        for start, stop in pairwise(bounds)
+    ]
+
+
+def weighted(rows: Sequence[Row], weigh: RowWeights) -> list[Row]:
+    """`rows`, the rows of one optimizer step, with the weights that `weigh` gives them."""
+    weights = weigh([row.num_trained for row in rows])
+    return [replace(row, weight=weight) for row, weight in zip(rows, weights, strict=True)]
+
+
+def dummy_row() -> Row:
+    """A row of two tokens that trains nothing: a rank without work runs it in step with others."""
+    return Row(
+        token_ids=np.zeros(2, dtype=np.int32),
+        prompt_length=1,
+        mask=np.zeros(1, dtype=np.bool_),
+        sampler_logprobs=np.zeros(1, dtype=np.float32),
+        advantages=np.zeros(1, dtype=np.float32),
+    )

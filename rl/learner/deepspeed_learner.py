@@ -1,0 +1,294 @@
+"""The learner: a policy under DeepSpeed that is updated, published, saved and exported.
+
+Every method is called by all ranks, each with its own rows (`rl.learner.ranks` arranges that).
+update: old log-probs (several minibatches) -> per minibatch: loss and backward per micro-batch,
+one optimizer step.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from data.types import LogProbs
+from rl.algorithms.kl import KL
+from rl.algorithms.losses import clipped_surrogate, importance_ratio, surrogate_metrics
+from rl.config import RunConfig
+from rl.learner.batch import Row, dummy_row
+from rl.learner.checkpoint import Layout, read_index, write_index
+from rl.learner.diagnostics import Diagnostics
+from rl.learner.engine import deepspeed_config, frozen_engine, gradient_norm, train_engine
+from rl.learner.flat import flatten
+from rl.learner.logprobs import TokenLogprobs
+from rl.learner.model import add_lora, enable_checkpointing, load_model
+from rl.learner.policy import Policy, pad_rows
+from rl.learner.process_group import Ranks
+from rl.learner.schedule import learning_rate
+from rl.learner.statistics import reduced
+from rl.learner.weights import checkpoint_weights, whole_weights, write_safetensors
+from rollout.transfer import Transfer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+MicroBatches = Sequence[Sequence[Row]]
+"""This rank's micro-batches; every rank has the same number, an empty one trains nothing."""
+
+Fingerprint = Callable[[str, Tensor], Tensor]
+"""A short vector for a named whole tensor."""
+
+CHECKPOINT_TAG = "deepspeed"
+
+
+class DeepSpeedLearner:
+    """The policy's weights and optimizer, spread over the ranks as ZeRO's stage says."""
+
+    def __init__(self, config: RunConfig, model_path: str, ranks: Ranks) -> None:
+        self._algorithm = config.algorithm
+        self._settings = config.learner
+        self._dtype = config.model.dtype
+        self._model_path = model_path
+        self.ranks = ranks
+        self._partitioned = config.learner.zero_stage == 3
+        self._bucket_bytes = config.rollout.sync_bucket_mib * 2**20
+        self._warmup = config.learner.warmup_steps * config.algorithm.num_minibatches
+        self._num_updates = config.num_steps * config.algorithm.num_minibatches
+        self._updates = 0
+        torch.manual_seed(config.seed)
+        model = self._load(config)
+        self._adapters = add_lora(model, config.learner.lora) if config.learner.lora.rank else None
+        if config.learner.gradient_checkpointing:
+            enable_checkpointing(model, inputs_require_grad=self._adapters is not None)
+        self._model = model
+        self._engine = train_engine(self._policy(model, config), config.learner, self._dtype)
+        self._weights = checkpoint_weights(model)
+        self._reference = self._load_reference(config)
+
+    def update(self, minibatches: Sequence[MicroBatches]) -> dict[str, float]:
+        """One optimizer step per minibatch; returns metrics over all ranks, under TRL's names.
+
+        With one minibatch the policy that is updated is the one that sampled, so the ratio is 1
+        and carries the gradient; with several, the log-probs at the start of the update are
+        computed first and the ratio leaves 1 from the second minibatch on.
+        """
+        old = [self._forward(micro) for micro in minibatches] if len(minibatches) > 1 else None
+        diagnostics = Diagnostics()
+        losses, norms = [], []
+        rate = 0.0
+        for number, minibatch in enumerate(minibatches):
+            old_logprobs = old[number] if old else [None] * len(minibatch)
+            losses.append(self._accumulate(minibatch, old_logprobs, diagnostics))
+            rate = self._set_learning_rate()
+            norms.append(self._step())
+        total = sum(reduced(losses, dist.ReduceOp.SUM, self.ranks.device))
+        return diagnostics.reduce(self.ranks.device) | {
+            "loss": total / len(minibatches),
+            "grad_norm": sum(norms) / len(norms),
+            "learning_rate": rate,
+            "weights/l2": self.weights_l2(),
+        }
+
+    def logprobs(self, microbatches: MicroBatches) -> list[list[LogProbs]]:
+        """Log-probs [T] of every row's response under the sampler's distribution."""
+        return [
+            split_rows(rows, flat)
+            for rows, flat in zip(microbatches, self._forward(microbatches), strict=True)
+        ]
+
+    def values(self, microbatches: MicroBatches) -> list[list[LogProbs]]:
+        """State values [T] of every row's response tokens, for advantages that need a critic."""
+        raise ValueError(
+            f"algorithm={type(self._algorithm).__name__} has no critic, so there are no values; "
+            "choose an algorithm with value advantages"
+        )
+
+    def publish(self, transfer: Transfer | None, version: int) -> None:
+        """Sends all weights to the engines in buckets; only rank 0 has a `transfer`.
+
+        No more than a bucket exists beside the weights themselves. A cycle that fails is left
+        open: the engines must not resume on half of the weights.
+        """
+        if transfer is not None:
+            transfer.start()
+        for bucket in self._whole_weights():
+            if transfer is not None:
+                transfer.send(bucket)
+        if transfer is not None:
+            transfer.finish(version)
+
+    def fingerprints(self, fingerprint: Fingerprint) -> dict[str, Tensor]:
+        """`fingerprint(name, tensor)` of every published tensor; on rank 0, empty elsewhere."""
+        found: dict[str, Tensor] = {}
+        for bucket in self._whole_weights():
+            if self.ranks.is_first:
+                found |= {name: fingerprint(name, tensor) for name, tensor in bucket}
+        return found
+
+    def weights_l2(self) -> float:
+        """Euclidean norm of all published weights, in double precision."""
+        squares = 0.0
+        for bucket in self._whole_weights():
+            norms = [torch.linalg.vector_norm(t, dtype=torch.float64) for _, t in bucket]
+            squares += sum(norm.item() ** 2 for norm in norms)
+        return float(squares**0.5)
+
+    def save(self, folder: Path) -> None:
+        """Weights (adapters only, under LoRA), optimizer and step count; all ranks write."""
+        self._engine.save_checkpoint(
+            str(folder),
+            tag=CHECKPOINT_TAG,
+            save_latest=False,
+            exclude_frozen_parameters=self._adapters is not None,
+        )
+        if self.ranks.is_first:
+            write_index(folder, self._layout(), self._updates)
+
+    def load(self, folder: Path) -> None:
+        """Restores what `save` wrote with the same ranks, ZeRO stage, precision and adapters.
+
+        DeepSpeed's files are pickles: load your own checkpoints only, never a downloaded one.
+        Raises ValueError when the folder holds no checkpoint, or one of another layout.
+        """
+        updates = read_index(folder, self._layout())
+        self._engine.load_checkpoint(
+            str(folder), tag=CHECKPOINT_TAG, load_module_strict=self._adapters is None
+        )
+        self._updates = updates
+
+    def _layout(self) -> Layout:
+        """What must not change between `save` and `load`."""
+        return {
+            "ranks": self.ranks.world_size,
+            "learner.zero_stage": self._settings.zero_stage,
+            "model.dtype": self._dtype,
+            "learner.lora.rank": self._settings.lora.rank,
+        }
+
+    def export(self, folder: Path) -> None:
+        """The policy in Hugging Face format: safetensors, config, generation config, tokenizer."""
+        if self.ranks.is_first:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._write_configs(folder)
+        write_safetensors(
+            folder, self._weights, self._bucket_bytes, self._partitioned, self.ranks.is_first
+        )
+        dist.barrier()
+
+    def _write_configs(self, folder: Path) -> None:
+        from transformers import AutoTokenizer
+
+        self._model.config.save_pretrained(folder)
+        self._model.generation_config.save_pretrained(folder)
+        AutoTokenizer.from_pretrained(self._model_path).save_pretrained(folder)
+
+    def _load(self, config: RunConfig) -> "PreTrainedModel":
+        zero3 = deepspeed_config(self._settings, self._dtype) if self._partitioned else None
+        return load_model(self._model_path, config.model, zero3, self.ranks.device)
+
+    def _policy(self, model: "PreTrainedModel", config: RunConfig) -> Policy:
+        rollout = config.rollout
+        chunk = self._settings.logprob_chunk_tokens
+        return Policy(model, rollout.temperature, rollout.top_p, chunk)
+
+    def _load_reference(self, config: RunConfig) -> nn.Module | None:
+        """A frozen copy of the initial policy; None when no KL is wanted or adapters can be off."""
+        if not self._algorithm.kl_coefficient or self._adapters is not None:
+            return None
+        policy = self._policy(self._load(config), config).eval().requires_grad_(False)
+        if not self._partitioned:
+            return policy
+        engine: nn.Module = frozen_engine(policy, self._settings, self._dtype)
+        return engine
+
+    def _whole_weights(self) -> Any:
+        return whole_weights(self._weights, self._bucket_bytes, self._partitioned)
+
+    @torch.no_grad()
+    def _forward(self, microbatches: MicroBatches) -> list[Tensor]:
+        """Log-probs [N] of each micro-batch, without gradient."""
+        self._engine.eval()
+        return [self._call(self._engine, rows).logprobs for rows in microbatches]
+
+    def _call(self, policy: Any, rows: Sequence[Row]) -> TokenLogprobs:
+        result: TokenLogprobs = policy(pad_rows(rows or [dummy_row()], self.ranks.device))
+        return result
+
+    @torch.no_grad()
+    def _reference_logprobs(self, rows: Sequence[Row]) -> Tensor:
+        """Log-probs [N] of the initial policy; leaves the engine training."""
+        policy = self._engine if self._reference is None else self._reference
+        policy.eval()
+        with self._adapters_off():
+            logprobs = self._call(policy, rows).logprobs
+        self._engine.train()
+        return logprobs
+
+    def _adapters_off(self) -> AbstractContextManager[None]:
+        if self._adapters is None:
+            return nullcontext()
+        context: AbstractContextManager[None] = self._adapters.disable_adapter()
+        return context
+
+    def _accumulate(
+        self,
+        minibatch: MicroBatches,
+        old_logprobs: Sequence[Tensor | None],
+        diagnostics: Diagnostics,
+    ) -> float:
+        """Adds the gradients of a minibatch; returns this rank's part of its loss."""
+        self._engine.train()
+        total = 0.0
+        for number, (rows, old) in enumerate(zip(minibatch, old_logprobs, strict=True), start=1):
+            self._engine.set_gradient_accumulation_boundary(number == len(minibatch))
+            loss = self._loss(rows, old, diagnostics)
+            # ZeRO averages gradients over ranks; row weights already divide by the whole batch.
+            self._engine.backward(loss * self.ranks.world_size)
+            total += loss.item()
+        return total
+
+    def _loss(self, rows: Sequence[Row], old: Tensor | None, diagnostics: Diagnostics) -> Tensor:
+        flat = flatten(rows or [dummy_row()], self.ranks.device)
+        reference = self._reference_logprobs(rows) if self._algorithm.kl_coefficient else None
+        logprobs, entropies = self._call(self._engine, rows)
+        old = logprobs.detach() if old is None else old
+        ratio = importance_ratio(logprobs, old)
+        clip = (self._algorithm.clip_low, self._algorithm.clip_high)
+        losses = clipped_surrogate(ratio, flat.advantages, *clip)
+        means = {"entropy": entropies} | surrogate_metrics(ratio, flat.advantages, *clip)
+        if reference is not None:
+            kl = KL[self._algorithm.kl_estimator](logprobs, reference)
+            losses = losses + self._algorithm.kl_coefficient * kl
+            means["kl"] = kl
+        diagnostics.add(flat, means, ratio, old)
+        return (flat.weights * losses.masked_fill(~flat.mask, 0.0)).sum()
+
+    def _set_learning_rate(self) -> float:
+        settings = self._settings
+        rate = learning_rate(
+            self._updates,
+            settings.learning_rate,
+            settings.schedule,
+            self._warmup,
+            self._num_updates,
+        )
+        for group in self._engine.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _step(self) -> float:
+        """The optimizer step on the accumulated gradients; returns their norm before clipping."""
+        whole = self._settings.zero_stage == 0 and self._dtype == "float32"
+        norm = gradient_norm(self._engine) if whole else 0.0
+        self._engine.step()
+        self._updates += 1
+        return norm if whole else float(self._engine.get_global_grad_norm())
+
+
+def split_rows(rows: Sequence[Row], flat: Tensor) -> list[LogProbs]:
+    """`flat` [N] cut into one array [T] per row; a dummy's tokens are dropped."""
+    parts = flat.split([row.response_length for row in rows]) if rows else ()
+    return [part.float().cpu().numpy() for part in parts]

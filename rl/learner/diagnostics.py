@@ -1,0 +1,76 @@
+"""What an update reports beside its loss: clipping, drift, and the gap to the sampler.
+
+Names are TRL's where TRL has one, then those of verl's rollout diagnostics. With rho the learner's
+probability over the sampler's at equal weights, l = log rho: k1 = mean(-l), k3 = mean(rho - 1 - l),
+chi2 = mean(rho^2) - 1, effective sample size = mean(rho)^2 / mean(rho^2).
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from rl.algorithms.losses import MAX_LOG_RATIO, importance_ratio
+from rl.learner.flat import FlatRows
+from rl.learner.statistics import Statistics
+
+RATIO_MEAN = "sampling/importance_sampling_ratio/mean"
+CHI2_TOKEN = "sampling/chi2_token"
+
+
+class Diagnostics:
+    """Statistics of one update over tokens and over rows, on all ranks."""
+
+    def __init__(self) -> None:
+        self._tokens = Statistics()
+        self._rows = Statistics()
+
+    @torch.no_grad()
+    def add(
+        self, flat: FlatRows, means: Mapping[str, Tensor], ratio: Tensor, old_logprobs: Tensor
+    ) -> None:
+        """Adds a micro-batch: `means` are further per-token values [N] to average."""
+        gap = (old_logprobs - flat.sampler_logprobs).abs()
+        rho = importance_ratio(old_logprobs, flat.sampler_logprobs)
+        difference = (old_logprobs.exp() - flat.sampler_logprobs.exp()).abs()
+        self._tokens.add(
+            flat.mask,
+            means={**means, "ratio/mean": ratio, **sampling_means(old_logprobs, flat)},
+            maxima={
+                "ratio/max": ratio,
+                "sampling/sampling_logp_difference/max": gap,
+                "sampling/importance_sampling_ratio/max": rho,
+                "sampling/prob_difference_max": difference,
+            },
+            minima={"ratio/min": ratio, "sampling/importance_sampling_ratio/min": rho},
+        )
+        log_ratio = (old_logprobs - flat.sampler_logprobs).double()
+        doubled = (2 * flat.row_sums(log_ratio)).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
+        self._rows.add(
+            flat.lengths > 0,
+            means={
+                "sampling/chi2_sequence": doubled.exp() - 1,
+                "sampling/perplexity_ratio": flat.row_means(-log_ratio).exp(),
+            },
+            maxima={"clip_ratio/high_max": flat.row_means(means["clip_ratio/high_mean"])},
+            minima={"clip_ratio/low_min": flat.row_means(means["clip_ratio/low_mean"])},
+        )
+
+    def reduce(self, device: torch.device) -> dict[str, float]:
+        """All of it over all ranks; collective."""
+        found = self._tokens.reduce(device) | self._rows.reduce(device)
+        size = found[RATIO_MEAN] ** 2 / (found[CHI2_TOKEN] + 1)
+        return found | {"sampling/effective_sample_size": size}
+
+
+def sampling_means(old_logprobs: Tensor, flat: FlatRows) -> dict[str, Tensor]:
+    """How far the learner's `old_logprobs` [N] are from the sampler's, per token."""
+    log_ratio = (old_logprobs - flat.sampler_logprobs).double()
+    rho = log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
+    return {
+        "sampling/sampling_logp_difference/mean": log_ratio.abs(),
+        RATIO_MEAN: rho,
+        "sampling/kl": -log_ratio,
+        "sampling/k3_kl": torch.expm1(log_ratio) - log_ratio,
+        CHI2_TOKEN: rho.square() - 1,
+    }

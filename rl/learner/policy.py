@@ -1,0 +1,85 @@
+"""The policy as the learner calls it: padded rows in, log-probs of their response tokens out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rl.learner.batch import Row
+from rl.learner.logprobs import LogprobHead, TokenLogprobs
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaddedRows:
+    """Rows of one micro-batch, padded on the right to the longest.
+
+    `token_ids` [B, L]. The N response tokens of all rows follow each other in the flat tensors:
+    token `targets[i]` is predicted from position `positions[i]` of row `rows[i]`.
+    """
+
+    token_ids: Tensor
+    rows: Tensor
+    positions: Tensor
+    targets: Tensor
+
+
+def pad_rows(rows: Sequence[Row], device: torch.device) -> PaddedRows:
+    token_ids = np.zeros((len(rows), max(row.num_tokens for row in rows)), dtype=np.int64)
+    for number, row in enumerate(rows):
+        token_ids[number, : row.num_tokens] = row.token_ids
+    lengths = [row.response_length for row in rows]
+    numbers = np.repeat(np.arange(len(rows)), lengths)
+    positions = np.concatenate(
+        [np.arange(row.prompt_length - 1, row.num_tokens - 1) for row in rows]
+    )
+    return PaddedRows(
+        token_ids=torch.from_numpy(token_ids).to(device),
+        rows=torch.from_numpy(numbers).to(device),
+        positions=torch.from_numpy(positions).to(device),
+        targets=torch.from_numpy(token_ids[numbers, positions + 1]).to(device),
+    )
+
+
+class Policy(nn.Module):
+    """A causal language model from transformers, called for log-probs of response tokens.
+
+    Rows are padded on the right, so a causal model needs no attention mask: no real token sees
+    padding, and what padding sees is not read.
+    """
+
+    def __init__(
+        self, model: "PreTrainedModel", temperature: float, top_p: float, chunk: int
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.head = LogprobHead(output_weight(model), temperature, top_p, chunk)
+
+    def forward(self, batch: PaddedRows) -> TokenLogprobs:
+        """Log-probs [N] and entropies [N] at the response tokens of `batch`."""
+        hidden = self.model.base_model(input_ids=batch.token_ids, use_cache=False).last_hidden_state
+        result: TokenLogprobs = self.head(hidden[batch.rows, batch.positions], batch.targets)
+        return result
+
+
+def output_weight(model: "PreTrainedModel") -> nn.Parameter:
+    """The output matrix [V, H] of `model`.
+
+    Raises ValueError for models whose logits are more than hidden states times that matrix.
+    """
+    config = model.config
+    transforms = ("final_logit_softcapping", "logits_scaling", "logit_scale")
+    found = [name for name in transforms if config.to_dict().get(name) not in (None, 1.0)]
+    head = model.get_output_embeddings()
+    if found or type(head) is not nn.Linear or head.bias is not None:
+        reason = f"its config sets {', '.join(found)}" if found else f"its output layer is {head}"
+        raise ValueError(
+            f"model.path={config.name_or_path}: the learner computes logits as hidden states times "
+            f"the output matrix, but {reason}; choose a model with a plain output layer"
+        )
+    return head.weight

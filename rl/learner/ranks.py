@@ -1,0 +1,197 @@
+"""Rank 0 leads, the other ranks follow: one loop, several learner processes.
+
+Rank 0 calls a `LearnerGroup`, which has the learner's methods for whole batches: it plans
+micro-batches, announces the command, scatters the rows and does its own part. The others `serve`:
+they await a command, take their rows and do theirs. A follower that fails logs its message and
+ends with the exception; its launcher (torchrun) then ends the others.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import torch.distributed as dist
+from torch import Tensor
+
+from data.types import LogProbs
+from rl.config import RunConfig
+from rl.learner.batch import Row
+from rl.learner.channel import Channel, Command, Work
+from rl.learner.deepspeed_learner import DeepSpeedLearner
+from rl.learner.microbatches import MicroBatches, plan_microbatches
+from rl.learner.process_group import Ranks
+from rollout.transfer import Transfer
+
+COMMAND_TIMEOUT = timedelta(days=7)
+"""Longest wait for the next command: a rollout phase or an evaluation lies in between."""
+
+logger = logging.getLogger(__name__)
+
+
+class LearnerGroup:
+    """The learner as the loop on rank 0 sees it: whole batches in, whole results out."""
+
+    def __init__(self, learner: DeepSpeedLearner, config: RunConfig, ranks: Ranks) -> None:
+        self._learner = learner
+        self._max_tokens = config.learner.max_tokens_per_microbatch
+        self._num_ranks = ranks.world_size
+        self._channel = open_channel(ranks)
+        self._busy = False
+
+    def update(self, minibatches: Sequence[Sequence[Row]]) -> dict[str, float]:
+        """One optimizer step per minibatch of weighted rows; metrics over all ranks."""
+        plans = [self._plan(rows) for rows in minibatches]
+        with self._command("update"):
+            metrics = self._learner.update(
+                self._channel.scatter(self._works(list(zip(minibatches, plans, strict=True))))
+            )
+        return metrics | plan_metrics(minibatches, plans)
+
+    def logprobs(self, rows: Sequence[Row]) -> list[LogProbs]:
+        """Log-probs [T] of every row's response, in the order of `rows`."""
+        plan = self._plan(rows)
+        with self._command("logprobs"):
+            (mine,) = self._channel.scatter(self._works([(rows, plan)]))
+            gathered = self._channel.gather(joined(self._learner.logprobs(mine)))
+        return in_order(rows, plan, gathered)
+
+    def values(self, rows: Sequence[Row]) -> list[LogProbs]:
+        """State values [T] of every row's response tokens, in the order of `rows`."""
+        plan = self._plan(rows)
+        with self._command("values"):
+            (mine,) = self._channel.scatter(self._works([(rows, plan)]))
+            gathered = self._channel.gather(joined(self._learner.values(mine)))
+        return in_order(rows, plan, gathered)
+
+    def publish(self, transfer: Transfer, version: int) -> None:
+        """Sends all weights to the engines, which go on as `version`."""
+        with self._command("publish", version=version):
+            self._learner.publish(transfer, version)
+
+    def fingerprints(self, fingerprint: Callable[[str, Tensor], Tensor]) -> dict[str, Tensor]:
+        """`fingerprint(name, tensor)` of every published tensor."""
+        with self._command("fingerprints"):
+            return self._learner.fingerprints(fingerprint)
+
+    def save(self, folder: Path) -> None:
+        """Every rank writes its part of weights and optimizer into `folder`."""
+        with self._command("save", folder=str(folder)):
+            self._learner.save(folder)
+
+    def load(self, folder: Path) -> None:
+        """Restores what `save` wrote; raises ValueError when nothing fitting is there."""
+        with self._command("load", folder=str(folder)):
+            self._learner.load(folder)
+
+    def export(self, folder: Path) -> None:
+        """Writes the policy in Hugging Face format."""
+        with self._command("export", folder=str(folder)):
+            self._learner.export(folder)
+
+    def close(self) -> None:
+        """Lets the other ranks return from `serve`.
+
+        After a command that failed half way nothing is sent: they wait inside it, and end when
+        this process does.
+        """
+        if not self._busy:
+            self._channel.announce({"name": "stop"})
+            self._channel.meet()
+
+    @contextmanager
+    def _command(self, name: str, **arguments: str | int) -> Iterator[None]:
+        self._busy = True
+        self._channel.announce({"name": name, **arguments})
+        yield
+        self._busy = False
+
+    def _plan(self, rows: Sequence[Row]) -> list[MicroBatches]:
+        lengths = [row.num_tokens for row in rows]
+        return plan_microbatches(lengths, self._num_ranks, self._max_tokens)
+
+    def _works(self, planned: Sequence[tuple[Sequence[Row], list[MicroBatches]]]) -> list[Work]:
+        return [
+            [[[rows[i] for i in micro] for micro in plan[rank]] for rows, plan in planned]
+            for rank in range(self._num_ranks)
+        ]
+
+
+def serve(learner: DeepSpeedLearner) -> None:
+    """What ranks other than 0 do: carry out rank 0's commands until it stops them."""
+    channel = open_channel(learner.ranks)
+    while True:
+        command = channel.await_command()
+        if command["name"] == "stop":
+            channel.meet()
+            return
+        try:
+            follow(learner, channel, command)
+        except BaseException as error:
+            logger.error("rank %d failed in %s: %s", learner.ranks.rank, command["name"], error)
+            raise
+
+
+def follow(learner: DeepSpeedLearner, channel: Channel, command: Command) -> None:
+    """This rank's part of `command`."""
+    match command:
+        case {"name": "update"}:
+            learner.update(channel.scatter(None))
+        case {"name": "logprobs"}:
+            channel.gather(joined(learner.logprobs(channel.scatter(None)[0])))
+        case {"name": "values"}:
+            channel.gather(joined(learner.values(channel.scatter(None)[0])))
+        case {"name": "publish", "version": int(version)}:
+            learner.publish(None, version)
+        case {"name": "fingerprints"}:
+            learner.fingerprints(lambda name, tensor: tensor)
+        case {"name": "save", "folder": str(folder)}:
+            learner.save(Path(folder))
+        case {"name": "load", "folder": str(folder)}:
+            learner.load(Path(folder))
+        case {"name": "export", "folder": str(folder)}:
+            learner.export(Path(folder))
+        case _:
+            raise AssertionError(f"unknown command {command}")
+
+
+def open_channel(ranks: Ranks) -> Channel:
+    """The channel of this process; collective, like all of its methods."""
+    if ranks.world_size == 1:
+        return Channel(ranks, None)
+    return Channel(ranks, dist.new_group(backend="gloo", timeout=COMMAND_TIMEOUT))
+
+
+def joined(microbatches: Sequence[Sequence[LogProbs]]) -> LogProbs:
+    """The arrays of all rows of all micro-batches, one after the other."""
+    arrays = [array for micro in microbatches for array in micro]
+    return np.concatenate([*arrays, np.zeros(0, dtype=np.float32)])
+
+
+def in_order(
+    rows: Sequence[Row], plan: Sequence[MicroBatches], gathered: Sequence[LogProbs]
+) -> list[LogProbs]:
+    """Undoes `plan`: one array per row from each rank's joined arrays."""
+    found: dict[int, LogProbs] = {}
+    for microbatches, values in zip(plan, gathered, strict=True):
+        numbers = [number for micro in microbatches for number in micro]
+        ends = np.cumsum([rows[number].response_length for number in numbers])
+        found |= dict(zip(numbers, np.split(values, ends[:-1]), strict=True)) if numbers else {}
+    return [found[number] for number in range(len(rows))]
+
+
+def plan_metrics(
+    minibatches: Sequence[Sequence[Row]], plans: Sequence[Sequence[MicroBatches]]
+) -> dict[str, float]:
+    """Forward passes of one rank, and the share of their tokens that is padding."""
+    padded = real = 0
+    for rows, plan in zip(minibatches, plans, strict=True):
+        micros = [[rows[i].num_tokens for i in micro] for of_rank in plan for micro in of_rank]
+        padded += sum(len(micro) * max(micro, default=0) for micro in micros)
+        real += sum(sum(micro) for micro in micros)
+    return {
+        "microbatches": float(sum(len(plan[0]) for plan in plans)),
+        "padding_share": 1 - real / padded,
+    }

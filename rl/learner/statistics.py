@@ -1,0 +1,67 @@
+"""Means and extremes of one update, over micro-batches and over ranks."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+class Statistics:
+    """Means, minima and maxima over the entries (tokens or rows) of an update, on all ranks.
+
+    Every call and every rank names the same statistics.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._sums: dict[str, float] = {}
+        self._maxima: dict[str, float] = {}
+        self._minima: dict[str, float] = {}
+
+    def add(
+        self,
+        mask: Tensor,
+        means: Mapping[str, Tensor],
+        maxima: Mapping[str, Tensor],
+        minima: Mapping[str, Tensor],
+    ) -> None:
+        """Adds a micro-batch: values are [N], `mask` [N] selects those that count."""
+        self._count += int(mask.sum())
+        for name, value in means.items():
+            self._sums[name] = self._sums.get(name, 0.0) + selected(value, mask).sum().item()
+        for name, value in maxima.items():
+            chosen = selected(value, mask)
+            peak = chosen.max().item() if len(chosen) else -torch.inf
+            self._maxima[name] = max(self._maxima.get(name, peak), peak)
+        for name, value in minima.items():
+            chosen = selected(value, mask)
+            dip = chosen.min().item() if len(chosen) else torch.inf
+            self._minima[name] = min(self._minima.get(name, dip), dip)
+
+    def reduce(self, device: torch.device) -> dict[str, float]:
+        """All statistics over all ranks; collective."""
+        count, *sums = reduced([self._count, *self._sums.values()], dist.ReduceOp.SUM, device)
+        maxima = reduced(self._maxima.values(), dist.ReduceOp.MAX, device)
+        minima = reduced(self._minima.values(), dist.ReduceOp.MIN, device)
+        means = {name: total / max(count, 1) for name, total in zip(self._sums, sums, strict=True)}
+        return (
+            means
+            | dict(zip(self._maxima, maxima, strict=True))
+            | dict(zip(self._minima, minima, strict=True))
+        )
+
+
+def selected(value: Tensor, mask: Tensor) -> Tensor:
+    """The entries of `value` [N] under `mask` [N], in double precision, without gradient."""
+    return value.detach()[mask].double()
+
+
+def reduced(
+    values: Iterable[float], op: dist.ReduceOp.RedOpType, device: torch.device
+) -> list[float]:
+    """`values` combined elementwise over all ranks; collective."""
+    tensor = torch.tensor(list(values), dtype=torch.float64, device=device)
+    dist.all_reduce(tensor, op=op)
+    result: list[float] = tensor.tolist()
+    return result

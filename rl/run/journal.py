@@ -1,0 +1,84 @@
+"""What every finished step and evaluation leaves behind: files, tracker, progress, checkpoint."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rl.evaluate.evaluation import Evaluation, aes, evaluation_metrics
+from rl.run.completions import write_completions, write_evaluation
+from rl.run.folder import append_metrics
+from rl.run.history import append_history
+from rl.run.loop import Step
+from rl.run.progress import RunProgress
+from rl.run.rollout_metrics import rollout_metrics, time_metrics
+from rl.run.tracker import Tracker
+from rollout.books import Fate, FateRecord
+
+
+@dataclass(slots=True, kw_only=True)
+class Journal:
+    """Writes a run down."""
+
+    folder: Path
+    tracker: Tracker
+    progress: RunProgress
+    completions_per_step: int
+    base: Evaluation | None = None
+    num_tokens: float = 0.0
+    """Prompt and sampled tokens since the start of the run; part of a checkpoint."""
+    _seen: dict[Fate, int] = field(default_factory=dict)
+    _history: list[dict[str, Any]] = field(default_factory=list)
+
+    def fate(self, record: FateRecord) -> None:
+        """Keeps one line of history.jsonl for the next `flush`."""
+        row = asdict(record)
+        row["prompt"] = row.pop("prompt_id")
+        self._history.append(row)
+
+    def flush(self) -> None:
+        """Writes the fates heard of so far; called with every step and when the stream closes."""
+        append_history(self.folder, self._history)
+        self._history.clear()
+
+    def step(self, step: Step, fates: Mapping[Fate, int]) -> None:
+        """Logs one update; `fates` counts the stream's completions since it began."""
+        metrics = rollout_metrics(step.groups, step.scores, step.advantages, step.index - 1)
+        metrics |= step.metrics
+        metrics |= time_metrics(step.seconds, metrics["step_tokens"])
+        metrics |= self._new_fates(fates)
+        self.num_tokens += metrics["step_tokens"] + sum(
+            len(group.prompt.token_ids) * len(group.completions) for group in step.groups
+        )
+        metrics["num_tokens"] = self.num_tokens
+        append_metrics(self.folder, step.index, metrics)
+        write_completions(
+            self.folder,
+            step.index,
+            step.groups,
+            step.verdicts,
+            step.scores,
+            step.advantages,
+            self.completions_per_step,
+        )
+        self.flush()
+        self.tracker.log(step.index, metrics)
+        self.progress.step(step.index, metrics)
+
+    def evaluation(self, name: str, step: int, evaluation: Evaluation, seconds: float) -> None:
+        """Logs one evaluation; the first one is the base that later ones are compared with."""
+        metrics = evaluation_metrics(evaluation) | {"time/evaluate": seconds}
+        score = aes(evaluation, self.base) if self.base else None
+        if score is not None:
+            metrics["eval/aes"] = score
+        self.base = self.base or evaluation
+        append_metrics(self.folder, step, metrics)
+        write_evaluation(self.folder, step, evaluation)
+        self.tracker.log(step, metrics)
+        self.progress.evaluation(name, evaluation)
+
+    def _new_fates(self, totals: Mapping[Fate, int]) -> dict[str, float]:
+        """Completions that met each fate since the previous step."""
+        new = {fate: total - self._seen.get(fate, 0) for fate, total in totals.items()}
+        self._seen = dict(totals)
+        return {f"stream/{fate.value}": float(count) for fate, count in new.items()}

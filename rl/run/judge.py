@@ -1,0 +1,51 @@
+"""The judge: evaluates whatever weights the engine holds, and has the journal write it down."""
+
+from dataclasses import dataclass
+from time import perf_counter
+
+from data.types import Prompt
+from rewards.protocols import Verifier
+from rl.config import RunConfig
+from rl.evaluate.evaluate import evaluate
+from rl.evaluate.evaluation import Evaluation
+from rl.run.journal import Journal
+from rollout.background import BackgroundLoop
+from rollout.engine import Engine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """Evaluates the engine's current weights on the held-out problems."""
+
+    engine: Engine
+    loop: BackgroundLoop
+    verifier: Verifier
+    problems: list[Prompt]
+    config: RunConfig
+    journal: Journal
+
+    def __call__(self, name: str, step: int) -> Evaluation | None:
+        """One evaluation, logged under `step`; None without held-out problems."""
+        if not self.problems:
+            return None
+        samples = self.config.evaluation.samples_per_problem
+        self.journal.progress.note(f"evaluating {name}: {len(self.problems)} problems x {samples}")
+        start = perf_counter()
+        evaluation = self.loop.run(self._evaluate(name))
+        self.journal.evaluation(name, step, evaluation, perf_counter() - start)
+        return evaluation
+
+    async def _evaluate(self, name: str) -> Evaluation:
+        settings = self.config.evaluation
+        return await evaluate(
+            self.engine,
+            self.problems,
+            self.verifier,
+            name=name.replace(" ", "_"),
+            limit=self.config.limit.max_response_tokens,
+            samples_per_problem=settings.samples_per_problem,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            greedy=settings.greedy,
+            seed=self.config.seed,
+        )

@@ -1,0 +1,118 @@
+"""The training loop: draw, limit, roll out, score, advantages, batch, update, publish, log.
+
+Rank 0 runs it; the other ranks serve the learner (`rl.learner.ranks`). A method changes the parts
+of `Run`, never this file.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from data.sampler import PromptSampler
+from data.types import Group, Score, Verdict
+from rewards.protocols import Reward
+from rl.algorithms.aggregation import row_weights
+from rl.algorithms.group import GroupAdvantages
+from rl.config import RunConfig
+from rl.learner.batch import rows_of, split_minibatches
+from rl.learner.ranks import LearnerGroup
+from rl.limits.limit import Limit
+from rl.run.probe import Probe
+from rl.run.stopwatch import Stopwatch
+from rollout.stream import Judged, Request, Stream
+from rollout.transfer import Transfer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What one pass of the loop produced; handed to logging and to the checkpoint."""
+
+    index: int
+    groups: Sequence[Group]
+    verdicts: Sequence[Sequence[Verdict]]
+    scores: Sequence[Sequence[Score]]
+    advantages: Sequence[Sequence[float]]
+    metrics: dict[str, float]
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """The parts that the loop calls, each behind its own seam."""
+
+    config: RunConfig
+    sampler: PromptSampler
+    limit: Limit
+    stream: Stream
+    reward: Reward
+    advantages: GroupAdvantages
+    learner: LearnerGroup
+    transfer: Transfer
+    probe: Probe
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds beside the learner; JSON-able."""
+        return {"sampler": self.sampler.state(), "limit": self.limit.state()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.sampler.load(state["sampler"])
+        self.limit.load(state["limit"])
+
+
+AfterStep = Callable[[Run, Step], None]
+"""Logs a finished step, evaluates and saves when it is time."""
+
+
+def train(run: Run, first_step: int, after_step: AfterStep) -> None:
+    """Trains from `first_step` to `config.num_steps`."""
+    algorithm = run.config.algorithm
+    weigh = row_weights(algorithm.aggregation, run.config.limit.max_response_tokens)
+    for index in range(first_step, run.config.num_steps):
+        watch = Stopwatch()
+        with watch("rollout"):
+            groups, verdicts = roll_out(run, index)
+        with watch("score"):
+            scores = run.reward(groups, verdicts)
+            advantages = run.advantages([[s.total for s in group] for group in scores])
+            rows = rows_of(groups, advantages)
+            minibatches = split_minibatches(rows, algorithm.num_minibatches, weigh)
+        with watch("learn"):
+            metrics = run.learner.update(minibatches)
+        with watch("sync"):
+            run.learner.publish(run.transfer, index + 1)
+        with watch("probe"):
+            metrics |= run.probe(index + 1)
+        run.limit.observe(groups, verdicts)
+        after_step(
+            run,
+            Step(
+                index=index + 1,
+                groups=groups,
+                verdicts=verdicts,
+                scores=scores,
+                advantages=advantages,
+                metrics=metrics,
+                seconds=watch.seconds,
+            ),
+        )
+
+
+def roll_out(run: Run, step: int) -> tuple[list[Group], list[list[Verdict]]]:
+    """The judged groups of one update; draws again for groups that the stream dropped."""
+    wanted = run.config.prompts_per_step
+    judged: list[Judged] = []
+    for _ in range(run.config.rollout.max_resampling_rounds):
+        missing = wanted - len(judged)
+        run.stream.submit(
+            Request(prompt=p, limit=run.limit.limit(p, step), step=step)
+            for p in run.sampler.draw(missing)
+        )
+        judged += run.stream.next_batch(missing, version=step)
+        if len(judged) == wanted:
+            return [j.group for j in judged], [list(j.verdicts) for j in judged]
+    raise ValueError(
+        f"step {step}: {run.config.rollout.max_resampling_rounds} rounds of dynamic sampling found "
+        f"{len(judged)} of {wanted} groups that are neither all right nor all wrong; the data are "
+        "too easy or too hard for this policy: set algorithm.dynamic_sampling=false, other data, "
+        "or a higher rollout.max_resampling_rounds"
+    )

@@ -1,0 +1,161 @@
+"""Every metric that a run may log, with its meaning.
+
+The names are those of TRL's `GRPOTrainer` where it has one. A name with `<...>` stands for a
+family: `<part>` is a part of the reward, `<level>` a difficulty level, `<k>` a number.
+`metrics.jsonl`, W&B and the progress bar read the same dict; `check_names` refuses what is not
+listed here.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One name. `varies`: two runs that are identical bit for bit may log different values."""
+
+    meaning: str
+    unit: str = ""
+    varies: bool = False
+
+
+METRICS: dict[str, Metric] = {
+    # Reward and advantage of the step's completions.
+    "reward": Metric("mean total reward of the completions"),
+    "reward_std": Metric("standard deviation of the total reward over the batch"),
+    "frac_reward_zero_std": Metric("share of groups whose rewards all tie: no gradient", "share"),
+    "rewards/<part>/mean": Metric("mean of one part of the reward"),
+    "rewards/<part>/std": Metric("standard deviation of one part of the reward"),
+    "accuracy": Metric("share of correct completions among the trained ones", "share"),
+    "accuracy/frac_all_correct": Metric("share of groups with every answer right", "share"),
+    "accuracy/frac_none_correct": Metric("share of groups with every answer wrong", "share"),
+    "advantages/abs_mean": Metric("mean size of the advantages"),
+    "advantages/max": Metric("largest size of an advantage"),
+    "advantages/std_none_correct": Metric(
+        "spread of advantages in groups without a right answer: length noise that is trained on"
+    ),
+    # Length.
+    "completions/mean_length": Metric("mean length, truncated ones at their limit", "tokens"),
+    "completions/min_length": Metric("shortest completion", "tokens"),
+    "completions/max_length": Metric("longest completion", "tokens"),
+    "completions/clipped_ratio": Metric("share of completions that hit their limit", "share"),
+    "completions/mean_terminated_length": Metric("mean length of those that ended", "tokens"),
+    "completions/min_terminated_length": Metric("shortest of those that ended", "tokens"),
+    "completions/max_terminated_length": Metric("longest of those that ended", "tokens"),
+    "completions/mean_correct_length": Metric("mean length of right completions", "tokens"),
+    "completions/mean_wrong_length": Metric("mean length of wrong completions", "tokens"),
+    "completions/repetition_ratio": Metric("share that the engine ended as a loop", "share"),
+    "limit/mean": Metric("mean number of tokens that completions were allowed", "tokens"),
+    "limit/min": Metric("smallest number of tokens allowed", "tokens"),
+    "limit/max": Metric("largest number of tokens allowed", "tokens"),
+    "num_tokens": Metric("prompt and sampled tokens since the start of the run", "tokens"),
+    "step_tokens": Metric("tokens sampled for this step's batch", "tokens"),
+    # Optimization.
+    "loss": Metric("what the optimizer minimizes, mean over the minibatches"),
+    "policy_loss": Metric("the clipped surrogate alone"),
+    "grad_norm": Metric("norm of the gradient before clipping"),
+    "learning_rate": Metric("learning rate of the last optimizer step"),
+    "entropy": Metric("mean entropy of the policy at sampled tokens", "nats"),
+    "kl": Metric("estimated KL(policy, reference) per token", "nats"),
+    "clip_ratio/low_mean": Metric("share of tokens clipped from below", "share"),
+    "clip_ratio/low_min": Metric("smallest such share over the completions", "share"),
+    "clip_ratio/high_mean": Metric("share of tokens clipped from above", "share"),
+    "clip_ratio/high_max": Metric("largest such share over the completions", "share"),
+    "clip_ratio/region_mean": Metric("share of tokens clipped on either side", "share"),
+    "ratio/mean": Metric("mean importance ratio of the last minibatch"),
+    "ratio/max": Metric("largest importance ratio"),
+    "ratio/min": Metric("smallest importance ratio"),
+    "microbatches": Metric("forward passes of one rank in this step"),
+    "padding_share": Metric("share of the learner's tokens that are padding", "share"),
+    "weights/l2": Metric("norm of all weights: a fingerprint of the model"),
+    # Engine against learner.
+    "sampling/sampling_logp_difference/mean": Metric("mean |engine - learner| log-prob", "nats"),
+    "sampling/sampling_logp_difference/max": Metric("largest |engine - learner|", "nats"),
+    "sampling/importance_sampling_ratio/min": Metric("smallest exp(learner - engine)"),
+    "sampling/importance_sampling_ratio/mean": Metric("mean exp(learner - engine)"),
+    "sampling/importance_sampling_ratio/max": Metric("largest exp(learner - engine)"),
+    "sampling/kl": Metric("mean engine - learner log-prob: k1 of KL(engine, learner)", "nats"),
+    "sampling/k3_kl": Metric("k3 estimate of KL(engine, learner), never negative", "nats"),
+    "sampling/perplexity_ratio": Metric("mean over completions of learner / engine perplexity"),
+    "sampling/prob_difference_max": Metric("largest |engine - learner| probability", "share"),
+    "sampling/chi2_token": Metric("mean squared token ratio minus one"),
+    "sampling/chi2_sequence": Metric("mean squared sequence ratio minus one"),
+    "sampling/effective_sample_size": Metric("(sum w)^2 / (N sum w^2) of token ratios", "share"),
+    "probe/max_logprob_gap": Metric("largest |engine - learner| log-prob after the sync", "nats"),
+    # Age of the weights that sampled.
+    "staleness/mean": Metric("mean age of a completion's oldest token", "versions"),
+    "staleness/max": Metric("greatest age of a token", "versions"),
+    "staleness/in_flight_mean": Metric("versions that passed while it was generated", "versions"),
+    "staleness/in_queue_mean": Metric("versions that passed until it was trained on", "versions"),
+    # The stream: fates of completions since the previous step (`rollout.books.Fate`).
+    "stream/trained": Metric("completions handed to the update"),
+    "stream/dropped_uniform": Metric("completions in groups that dynamic sampling refused"),
+    "stream/grader_failed": Metric("completions without a verdict, left out of their group"),
+    "stream/group_too_small": Metric("completions left alone in their group"),
+    "stream/stale": Metric("completions in groups with a token beyond the staleness bound"),
+    "stream/aborted": Metric("completions cancelled before they ended"),
+    "stream/unused": Metric("completions of groups that no batch took"),
+    # Time.
+    "step_time": Metric("the whole step", "s", varies=True),
+    "time/rollout": Metric("waiting for judged groups", "s", varies=True),
+    "time/score": Metric("reward, advantages and batch", "s", varies=True),
+    "time/learn": Metric("old log-probs and optimizer steps", "s", varies=True),
+    "time/sync": Metric("weights from learner to engines", "s", varies=True),
+    "time/probe": Metric("comparing engine and learner", "s", varies=True),
+    "time/evaluate": Metric("evaluation on held-out problems", "s", varies=True),
+    "rollout/tokens_per_second": Metric(
+        "sampled tokens over time/rollout", "tokens/s", varies=True
+    ),
+    # Held-out evaluation; samples at the recipe's evaluation temperature unless named greedy.
+    "eval/accuracy": Metric("share correct, mean over problems of the mean over samples", "share"),
+    "eval/accuracy_low": Metric("lower end of its 95 % bootstrap interval over problems", "share"),
+    "eval/accuracy_high": Metric("upper end of its 95 % interval", "share"),
+    "eval/pass@<k>": Metric("chance that one of k samples is right", "share"),
+    "eval/response_tokens": Metric("mean length, truncated ones at their limit", "tokens"),
+    "eval/response_tokens_low": Metric("lower end of its 95 % bootstrap interval", "tokens"),
+    "eval/response_tokens_high": Metric("upper end of its 95 % interval", "tokens"),
+    "eval/correct_tokens": Metric("mean length of right completions", "tokens"),
+    "eval/wrong_tokens": Metric("mean length of wrong completions", "tokens"),
+    "eval/truncated": Metric("share of completions that hit their limit", "share"),
+    "eval/accuracy_greedy": Metric("share correct at temperature 0", "share"),
+    "eval/response_tokens_greedy": Metric("mean length at temperature 0", "tokens"),
+    "eval/grader_failures": Metric("completions without a verdict, left out of the accuracy"),
+    "eval/level_<level>/accuracy": Metric("share correct at one difficulty level", "share"),
+    "eval/level_<level>/response_tokens": Metric("mean length at one level", "tokens"),
+    "eval/aes": Metric("accuracy-efficiency score against the base, weights 1/3/5"),
+}
+
+
+def check_names(metrics: Mapping[str, float]) -> None:
+    """Raises ValueError when a name is not listed, with the nearest one that is."""
+    unknown = [name for name in metrics if not _listed(name)]
+    if not unknown:
+        return
+    hints = [
+        f"{name!r} (nearest: {', '.join(get_close_matches(name, METRICS, n=1)) or 'none'})"
+        for name in unknown
+    ]
+    raise ValueError(
+        f"metrics that rl/run/metrics.py does not list: {'; '.join(hints)}. "
+        "Add each with its meaning, or use the listed name"
+    )
+
+
+def varies(name: str) -> bool:
+    """Whether two identical runs may log different values under this name (times, speeds)."""
+    matches = [m for pattern, m in METRICS.items() if _pattern(pattern).fullmatch(name)]
+    if not matches:
+        raise ValueError(f"{name!r} is not listed in rl/run/metrics.py")
+    return matches[0].varies
+
+
+def _listed(name: str) -> bool:
+    return name in METRICS or any(_pattern(pattern).fullmatch(name) for pattern in METRICS)
+
+
+@cache
+def _pattern(name: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"<[a-z]+>", r"[^/<>]+", re.escape(name)))

@@ -1,0 +1,129 @@
+"""Metrics computed from the completions of one step, their scores and their advantages.
+
+Pure functions to dicts of the names in `rl.run.metrics`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.types import Completion, Finish, Group, Score
+
+Floats = NDArray[np.float64]
+
+
+def rollout_metrics(
+    groups: Sequence[Group],
+    scores: Sequence[Sequence[Score]],
+    advantages: Sequence[Sequence[float]],
+    version: int,
+) -> dict[str, float]:
+    """Metrics of one update's completions; scores and advantages are [P][G] like the groups.
+
+    `version` is the weight version that is about to be updated. A mean over nothing (no wrong
+    completion, say) is left out, except where TRL logs 0.
+    """
+    completions = [c for group in groups for c in group.completions]
+    flat_scores = [score for row in scores for score in row]
+    return {
+        **reward_metrics(scores),
+        **advantage_metrics(scores, advantages),
+        **length_metrics(completions, np.array([s.correct for s in flat_scores], bool)),
+        **staleness_metrics(completions, version),
+    }
+
+
+def reward_metrics(scores: Sequence[Sequence[Score]]) -> dict[str, float]:
+    """Reward, its parts and correctness of [P][G] scores; deviations have Bessel's correction."""
+    flat = [score for row in scores for score in row]
+    totals = np.array([score.total for score in flat])
+    stds = np.array([_std([score.total for score in row]) for row in scores])
+    solved = [np.mean([score.correct for score in row]) for row in scores]
+    metrics = {
+        "reward": float(totals.mean()),
+        "reward_std": _std(totals),
+        "frac_reward_zero_std": float(np.isclose(stds, 0.0).mean()),
+        "accuracy": float(np.mean([score.correct for score in flat])),
+        "accuracy/frac_all_correct": float(np.mean([share == 1 for share in solved])),
+        "accuracy/frac_none_correct": float(np.mean([share == 0 for share in solved])),
+    }
+    for part in sorted({name for score in flat for name in score.parts}):
+        values = [score.parts[part] for score in flat if part in score.parts]
+        metrics[f"rewards/{part}/mean"] = float(np.mean(values))
+        metrics[f"rewards/{part}/std"] = _std(values)
+    return metrics
+
+
+def advantage_metrics(
+    scores: Sequence[Sequence[Score]], advantages: Sequence[Sequence[float]]
+) -> dict[str, float]:
+    """Size of the [P][G] advantages, and their spread where nobody was right."""
+    sizes = np.abs([value for row in advantages for value in row])
+    metrics = {"advantages/abs_mean": float(sizes.mean()), "advantages/max": float(sizes.max())}
+    unsolved = [
+        value
+        for row, values in zip(scores, advantages, strict=True)
+        if not any(score.correct for score in row)
+        for value in values
+    ]
+    if unsolved:
+        metrics["advantages/std_none_correct"] = float(np.std(unsolved))
+    return metrics
+
+
+def length_metrics(
+    completions: Sequence[Completion], correct: NDArray[np.bool_]
+) -> dict[str, float]:
+    """Lengths [B] in sampled tokens, of all, of those that ended, of the right and the wrong."""
+    lengths = np.array([c.num_tokens for c in completions], float)
+    truncated = np.array([c.truncated for c in completions], bool)
+    limits = np.array([c.limit for c in completions], float)
+    ended = lengths[~truncated] if not truncated.all() else np.zeros(1)
+    metrics = {
+        **_spread("completions/{}_length", lengths),
+        **_spread("completions/{}_terminated_length", ended),
+        **_spread("limit/{}", limits),
+        "completions/clipped_ratio": float(truncated.mean()),
+        "completions/repetition_ratio": float(
+            np.mean([c.finish is Finish.REPETITION for c in completions])
+        ),
+        "step_tokens": float(lengths.sum()),
+    }
+    if correct.any():
+        metrics["completions/mean_correct_length"] = float(lengths[correct].mean())
+    if not correct.all():
+        metrics["completions/mean_wrong_length"] = float(lengths[~correct].mean())
+    return metrics
+
+
+def staleness_metrics(completions: Sequence[Completion], version: int) -> dict[str, float]:
+    """Age in weight versions when `version` is updated, split at the completion's last token."""
+    oldest, newest = np.array([c.weight_versions for c in completions]).T
+    return {
+        "staleness/mean": float((version - oldest).mean()),
+        "staleness/max": float((version - oldest).max()),
+        "staleness/in_flight_mean": float((newest - oldest).mean()),
+        "staleness/in_queue_mean": float((version - newest).mean()),
+    }
+
+
+def time_metrics(seconds: Mapping[str, float], step_tokens: float) -> dict[str, float]:
+    """`time/<part>` of a stopwatch's seconds, their sum, and the engine's speed."""
+    metrics = {f"time/{part}": value for part, value in seconds.items()}
+    metrics["step_time"] = sum(seconds.values())
+    if seconds.get("rollout"):
+        metrics["rollout/tokens_per_second"] = step_tokens / seconds["rollout"]
+    return metrics
+
+
+def _spread(name: str, values: Floats) -> dict[str, float]:
+    return {
+        name.format("mean"): float(values.mean()),
+        name.format("min"): float(values.min()),
+        name.format("max"): float(values.max()),
+    }
+
+
+def _std(values: Sequence[float] | Floats) -> float:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0

@@ -1,0 +1,23 @@
+import pytest
+
+from data.types import Verdict
+from rl.algorithms.dynamic_sampling import keep
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "kept"),
+    [
+        ([True, False], True),
+        ([False, False, True], True),
+        ([True, True], False),
+        ([False, False], False),
+        ([True, None], False),
+        ([False, None], False),
+        ([True, False, None], True),
+        ([], False),
+    ],
+)
+def test_a_group_is_kept_when_some_are_right_and_some_wrong(
+    outcomes: list[bool | None], kept: bool
+) -> None:
+    assert keep([Verdict(correct=outcome) for outcome in outcomes]) is kept

@@ -1,0 +1,66 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rl.algorithms.losses import clipped_surrogate, importance_ratio, surrogate_metrics
+
+CLIP = (0.2, 0.28)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "expected"),
+    [
+        (1.0, 2.0, -2.0),  # on policy: -A
+        (1.1, 2.0, -2.2),  # inside the band: -r A
+        (1.5, 2.0, -2.56),  # above the band, A > 0: -(1 + 0.28) A
+        (1.5, -2.0, 3.0),  # above the band, A < 0: not clipped
+        (0.5, 2.0, -1.0),  # below the band, A > 0: not clipped
+        (0.5, -2.0, 1.6),  # below the band, A < 0: -(1 - 0.2) A
+        (0.5, 0.0, 0.0),
+    ],
+)
+def test_worked_examples(ratio: float, advantage: float, expected: float) -> None:
+    loss = clipped_surrogate(torch.tensor(ratio), torch.tensor(advantage), *CLIP)
+    assert loss.item() == pytest.approx(expected)
+
+
+def test_on_policy_gradient_is_that_of_reinforce() -> None:
+    logprobs = torch.tensor([-1.0, -2.0, -0.5], requires_grad=True)
+    advantage = torch.tensor([1.0, -2.0, 0.5])
+    ratio = importance_ratio(logprobs, logprobs.detach())
+    (surrogate,) = torch.autograd.grad(clipped_surrogate(ratio, advantage, *CLIP).sum(), logprobs)
+    (reinforce,) = torch.autograd.grad(-(advantage * logprobs).sum(), logprobs)
+    torch.testing.assert_close(surrogate, reinforce)
+
+
+@given(st.floats(0, 5), st.floats(-3, 3))
+def test_the_surrogate_is_a_pessimistic_bound(ratio: float, advantage: float) -> None:
+    r, a = (torch.tensor(value, dtype=torch.float64) for value in (ratio, advantage))
+    assert clipped_surrogate(r, a, *CLIP).item() >= -(ratio * advantage) - 1e-12
+
+
+def test_gradient_vanishes_exactly_where_the_metrics_say_clipped() -> None:
+    ratio = torch.tensor([0.5, 0.5, 1.0, 1.5, 1.5, 0.8, 1.28], requires_grad=True)
+    advantage = torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0, 1.0, -1.0])
+    (gradient,) = torch.autograd.grad(clipped_surrogate(ratio, advantage, *CLIP).sum(), ratio)
+    metrics = surrogate_metrics(ratio, advantage, *CLIP)
+    assert metrics["clip_ratio/low_mean"].tolist() == [0, 1, 0, 0, 0, 0, 0]
+    assert metrics["clip_ratio/high_mean"].tolist() == [0, 0, 0, 1, 0, 0, 0]
+    assert metrics["clip_ratio/region_mean"].tolist() == [0, 1, 0, 1, 0, 0, 0]
+    assert (gradient == 0).tolist() == metrics["clip_ratio/region_mean"].bool().tolist()
+
+
+def test_the_bounds_themselves_and_zero_advantages_are_not_clipped() -> None:
+    # 0.75 and 1.5 are exact in binary.
+    ratio, zero = torch.tensor([0.75, 1.5, 0.1, 9.0]), 0.0
+    advantage = torch.tensor([-1.0, 1.0, zero, zero])
+    metrics = surrogate_metrics(ratio, advantage, 0.25, 0.5)
+    assert metrics["clip_ratio/region_mean"].tolist() == [0, 0, 0, 0]
+
+
+def test_log_ratios_are_clamped_to_twenty() -> None:
+    ratio = importance_ratio(torch.tensor([0.0, -1000.0, -1.0]), torch.tensor([-1000.0, 0.0, -1.5]))
+    assert ratio.tolist() == pytest.approx([math.exp(20), math.exp(-20), math.exp(0.5)], rel=1e-5)

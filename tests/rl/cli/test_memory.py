@@ -1,0 +1,85 @@
+"""Memory by hand: a model of 1,000 parameters, 2 layers of width 10, a vocabulary of 7."""
+
+from dataclasses import replace
+
+import pytest
+
+from rl.cli.memory import (
+    activation_bytes,
+    engine_weight_bytes,
+    learner_memory,
+    logit_bytes,
+    lora_parameters,
+)
+from rl.cli.shapes import Shapes
+from rl.config import LearnerConfig, LoraConfig
+
+FP32 = Shapes(
+    num_parameters=1000,
+    num_layers=2,
+    hidden_size=10,
+    num_kv_heads=2,
+    head_dim=5,
+    vocab_size=7,
+    bytes_per_value=4,
+)
+BF16 = replace(FP32, bytes_per_value=2)
+
+
+@pytest.mark.parametrize(
+    ("stage", "parameters", "gradients", "optimizer"),
+    [(0, 4000, 4000, 8000), (1, 4000, 4000, 4000), (2, 4000, 2000, 4000), (3, 2000, 2000, 4000)],
+)
+def test_each_zero_stage_divides_more_over_two_ranks(
+    stage: int, parameters: int, gradients: int, optimizer: int
+) -> None:
+    memory = learner_memory(FP32, LearnerConfig(zero_stage=stage), 2, with_reference=False)
+    found = (memory.parameters, memory.gradients, memory.optimizer, memory.reference)
+    assert found == (parameters, gradients, optimizer, 0)
+
+
+def test_sixteen_bit_parameters_keep_an_fp32_copy_in_the_optimizer() -> None:
+    memory = learner_memory(BF16, LearnerConfig(zero_stage=0), 1, with_reference=False)
+    assert (memory.parameters, memory.gradients, memory.optimizer) == (2000, 4000, 12000)
+
+
+def test_reference_model_is_divided_over_the_ranks() -> None:
+    memory = learner_memory(FP32, LearnerConfig(zero_stage=0), 4, with_reference=True)
+    assert memory.reference == 1000
+
+
+def test_total_is_the_sum_of_the_parts() -> None:
+    learner = LearnerConfig(
+        zero_stage=0,
+        max_tokens_per_microbatch=3,
+        logprob_chunk_tokens=2,
+        gradient_checkpointing=True,
+    )
+    memory = learner_memory(FP32, learner, 1, with_reference=False)
+    assert (memory.activations, memory.logits) == (2280, 112)
+    assert memory.total == 4000 + 4000 + 8000 + 2280 + 112
+
+
+def test_adapters_alone_have_gradients_and_optimizer_state() -> None:
+    learner = LearnerConfig(zero_stage=0, lora=LoraConfig(rank=1))
+    memory = learner_memory(FP32, learner, 1, with_reference=False)
+    adapters = lora_parameters(FP32, 1)
+    assert adapters == 2 * (4 * 20 + 3 * 50)
+    assert (memory.gradients, memory.optimizer) == (4 * adapters, 8 * adapters)
+
+
+def test_checkpointing_keeps_every_layers_input_and_one_layer() -> None:
+    assert activation_bytes(FP32, 3, checkpointing=False) == 3 * 10 * 4 * 2 * 17
+    assert activation_bytes(FP32, 3, checkpointing=True) == 3 * 10 * 4 * (2 + 17)
+
+
+def test_logits_are_those_of_one_chunk() -> None:
+    assert logit_bytes(BF16, 5) == 5 * 7 * 4 * 2
+
+
+def test_engine_holds_the_weights_in_the_models_type() -> None:
+    assert (engine_weight_bytes(FP32), engine_weight_bytes(BF16)) == (4000, 2000)
+
+
+def test_token_costs_keys_and_values_in_every_layer() -> None:
+    assert BF16.kv_bytes_per_token == 2 * 2 * 2 * 5 * 2

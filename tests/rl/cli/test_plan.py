@@ -1,0 +1,70 @@
+"""The plan of a run: who sits on which device, and how many tokens a step has."""
+
+from pathlib import Path
+
+import pytest
+
+from rl.cli.compose import compose
+from rl.cli.machine import Machine
+from rl.cli.main import main
+from rl.cli.plan import engine_devices, plan_text, tokens_per_step
+
+ROOT = Path(__file__).resolve().parents[3]
+QUICKSTART = ROOT / "recipes" / "quickstart.yaml"
+LARGE = ROOT / "recipes" / "grpo_lambda.yaml"
+EIGHT = Machine(num_cores=16, num_gpus=8, num_local_learners=4, num_learners=4)
+
+
+def test_devices_that_the_learner_leaves_hold_engines() -> None:
+    assert engine_devices(compose(LARGE, [], EIGHT).config, EIGHT) == [4, 5, 6, 7]
+    some = compose(LARGE, ["rollout.devices=2"], EIGHT).config
+    assert engine_devices(some, EIGHT) == [4, 5]
+    shared = compose(LARGE, ["rollout.placement=shared"], EIGHT).config
+    assert engine_devices(shared, EIGHT) == [0, 1, 2, 3]
+
+
+def test_tokens_of_a_step_are_prompts_times_completions_times_limit() -> None:
+    config = compose(
+        QUICKSTART,
+        ["prompts_per_step=3", "algorithm.group_size=4", "limit.max_response_tokens=10"],
+        Machine(num_cores=2, num_gpus=0),
+    ).config
+    assert tokens_per_step(config) == 3 * 4 * 10
+
+
+def test_plan_has_a_row_for_every_role_on_every_device() -> None:
+    text = plan_text(LARGE, compose(LARGE, [], EIGHT).config, EIGHT)
+    rows = [line.split("  ")[0] for line in text.splitlines() if line.startswith("gpu:")]
+    assert rows == [f"gpu:{index}" for index in range(8)]
+    assert text.count("learner rank") == 4
+
+
+def test_plan_on_the_cpu_puts_learner_and_engine_there() -> None:
+    machine = Machine(num_cores=2, num_gpus=0)
+    text = plan_text(QUICKSTART, compose(QUICKSTART, [], machine).config, machine)
+    rows = [line for line in text.splitlines() if line.startswith("cpu ")]
+    assert [row.split()[1] for row in rows] == ["learner", "engine"]
+
+
+def test_plan_of_a_wrong_recipe_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(
+            [
+                "plan",
+                str(LARGE),
+                "--gpus",
+                "4",
+                "--nproc-per-node",
+                "4",
+                "rollout.placement=separate",
+            ]
+        )
+    assert stop.value.code == 2
+    assert "overlap on 4 GPUs" in capsys.readouterr().err
+
+
+def test_command_says_which_option_it_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["plan", str(QUICKSTART), "--gpu", "4", "--what"])
+    assert stop.value.code == 2
+    assert "unknown option --what" in capsys.readouterr().err

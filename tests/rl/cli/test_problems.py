@@ -1,0 +1,148 @@
+"""Combinations that no section can see on its own."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from data.config import DataConfig, ModelConfig
+from rewards.correct import CorrectConfig
+from rewards.gates.grpo_lambda import TopFractionConfig
+from rewards.gates.none import NoGateConfig
+from rewards.length.sigmoid import SigmoidConfig
+from rl.algorithms.grpo import GrpoConfig
+from rl.cli.machine import Machine
+from rl.cli.problems import context_tokens, model_folder, run_problems
+from rl.config import ConstantLimitConfig, EvaluationConfig, RunConfig, RunSection
+from rollout.config import Placement, VllmConfig
+
+CPU = Machine(num_cores=2, num_gpus=0)
+RIGHT = RunConfig(
+    model=ModelConfig(path="organisation/model", dtype="float32"),
+    data=DataConfig(path="organisation/rows"),
+    reward=SigmoidConfig(),
+    gate=NoGateConfig(),
+    algorithm=GrpoConfig(),
+    limit=ConstantLimitConfig(),
+    rollout=VllmConfig(),
+)
+
+
+def gpus(count: int, learners: int) -> Machine:
+    return Machine(num_cores=8, num_gpus=count, num_local_learners=learners, num_learners=learners)
+
+
+def test_right_run_has_no_problems() -> None:
+    assert run_problems(RIGHT, CPU) == []
+
+
+def test_sections_problems_are_collected() -> None:
+    config = replace(RIGHT, algorithm=GrpoConfig(group_size=1), rollout=VllmConfig(temperature=0))
+    assert [text.split("=")[0] for text in run_problems(config, CPU)] == [
+        "algorithm.group_size",
+        "rollout.temperature",
+    ]
+
+
+def test_gate_needs_a_length_term() -> None:
+    config = replace(RIGHT, reward=CorrectConfig(), gate=TopFractionConfig())
+    assert run_problems(config, CPU) == [
+        "gate with reward=correct: there is no length term to gate; set gate=none, or a reward "
+        "with a length term such as reward=sigmoid"
+    ]
+
+
+def test_more_minibatches_than_prompts() -> None:
+    config = replace(RIGHT, prompts_per_step=2, algorithm=GrpoConfig(num_minibatches=3))
+    assert run_problems(config, CPU) == [
+        "algorithm.num_minibatches=3 with prompts_per_step=2: a prompt's group is never split; set "
+        "algorithm.num_minibatches<=prompts_per_step"
+    ]
+
+
+def test_determinism_excludes_staleness() -> None:
+    config = replace(RIGHT, deterministic=True, rollout=VllmConfig(max_staleness=1))
+    assert any(
+        text.startswith("deterministic=true with rollout.max_staleness=1: ")
+        for text in run_problems(config, CPU)
+    )
+
+
+@pytest.mark.parametrize(
+    "rollout",
+    [
+        VllmConfig(max_staleness=1),
+        VllmConfig(placement=Placement.remote, urls=["http://127.0.0.1:1"]),
+    ],
+)
+def test_what_is_not_available_is_refused(rollout: VllmConfig) -> None:
+    [problem] = run_problems(replace(RIGHT, rollout=rollout), CPU)
+    assert "not available in this version" in problem
+
+
+def test_evaluation_during_training_needs_held_out_prompts() -> None:
+    config = replace(RIGHT, evaluation=EvaluationConfig(every_steps=10))
+    [problem] = run_problems(config, CPU)
+    assert problem.startswith("evaluation.every_steps=10 without data.eval_path: ")
+
+
+def test_gpu_placement_needs_a_gpu() -> None:
+    config = replace(RIGHT, rollout=VllmConfig(placement=Placement.separate))
+    [problem] = run_problems(config, CPU)
+    assert problem == (
+        "rollout.placement=separate: this machine has no GPU; set rollout.placement=auto or cpu"
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "learners", "placement", "devices", "overlaps"),
+    [
+        (8, 4, Placement.separate, 4, False),
+        (8, 4, Placement.separate, 0, False),
+        (8, 4, Placement.separate, 5, True),
+        (8, 8, Placement.separate, 0, True),
+        (8, 8, Placement.shared, 0, False),
+        (8, 9, Placement.shared, 0, True),
+        (8, 8, Placement.auto, 0, False),
+    ],
+)
+def test_roles_that_overlap_on_a_device_are_refused(
+    count: int, learners: int, placement: Placement, devices: int, overlaps: bool
+) -> None:
+    config = replace(RIGHT, rollout=VllmConfig(placement=placement, devices=devices))
+    assert bool(run_problems(config, gpus(count, learners))) == overlaps
+
+
+def test_only_rank_0_asks_for_an_empty_run_folder(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").touch()
+    config = replace(RIGHT, run=RunSection(dir=str(tmp_path)))
+    [problem] = run_problems(config, CPU)
+    assert problem.startswith(f"run.dir={tmp_path}: not empty (it holds metrics.jsonl)")
+    assert run_problems(config, replace(CPU, rank=1)) == []
+
+
+def test_resumed_run_may_use_its_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").touch()
+    config = replace(RIGHT, run=RunSection(dir=str(tmp_path)), resume=str(tmp_path))
+    assert run_problems(config, CPU) == []
+
+
+def test_lab_checkpoints_are_folders_of_the_package() -> None:
+    folder = model_folder("lab:short")
+    assert folder is not None and folder.parts[-3:] == ("data", "lab", "short")
+    assert model_folder("organisation/model") is None
+    assert model_folder("/nowhere/model") == Path("/nowhere/model")
+
+
+def test_unknown_lab_checkpoint_lists_those_there_are() -> None:
+    config = replace(RIGHT, model=ModelConfig(path="lab:shrt", dtype="float32"))
+    [problem] = run_problems(config, CPU)
+    assert problem.startswith("model.path=lab:shrt: the lab has no such checkpoint; there are ")
+    assert "lab:short" in problem
+
+
+def test_context_is_read_from_the_models_folder(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"max_position_embeddings": 512}', encoding="utf-8")
+    assert context_tokens(ModelConfig(path=str(tmp_path))) == 512
+    assert context_tokens(ModelConfig(path=str(tmp_path), context_tokens=256)) == 256
+    assert context_tokens(ModelConfig(path="organisation/model")) == 0

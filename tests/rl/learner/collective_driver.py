@@ -1,0 +1,83 @@
+"""Every command of a learner group, alone or under torchrun; writes what a test can compare.
+
+python collective_driver.py MODEL RECORDING FOLDER OPTIONS     (options as for replay_driver.py)
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from replay_driver import read_steps, run_config
+from torch import Tensor
+
+from rl.learner.deepspeed_learner import DeepSpeedLearner
+from rl.learner.process_group import start_process_group, stop_process_group
+from rl.learner.ranks import LearnerGroup, serve
+from rollout.transfer import NamedTensors
+
+
+class Kept:
+    """A transfer into a dict of copies."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[str, Tensor] = {}
+        self.buckets: list[int] = []
+        self.version: int | None = None
+
+    def start(self) -> None:
+        self.tensors.clear()
+
+    def send(self, bucket: NamedTensors) -> None:
+        self.buckets.append(sum(tensor.nbytes for _, tensor in bucket))
+        self.tensors |= {name: tensor.clone() for name, tensor in bucket}
+
+    def finish(self, version: int) -> None:
+        self.version = version
+
+
+def norm(name: str, tensor: Tensor) -> Tensor:
+    return tensor.double().norm()
+
+
+def exercise(group: LearnerGroup, steps: Any, folder: Path) -> dict[str, Any]:
+    rows = [row for minibatch in steps[0] for row in minibatch]
+    group.update(steps[0])
+    group.save(folder / "checkpoint")
+    straight = group.update(steps[1])
+    group.load(folder / "checkpoint")
+    resumed = group.update(steps[1])
+    transfer = Kept()
+    group.publish(transfer, 7)
+    norms = group.fingerprints(norm)
+    group.export(folder / "export")
+    return {
+        "straight": straight,
+        "resumed": resumed,
+        "version": transfer.version,
+        "buckets": transfer.buckets,
+        "published": {name: norm(name, tensor).item() for name, tensor in transfer.tensors.items()},
+        "fingerprints": {name: value.item() for name, value in norms.items()},
+        "logprobs": [array.tolist() for array in group.logprobs(rows)],
+        "rows": [[row.token_ids.tolist(), row.prompt_length] for row in rows],
+    }
+
+
+def main(model: Path, recording: Path, folder: Path, options: dict[str, Any]) -> None:
+    torch.set_num_threads(1)
+    config = run_config(options)
+    ranks = start_process_group()
+    learner = DeepSpeedLearner(config, str(model), ranks)
+    if ranks.is_first:
+        group = LearnerGroup(learner, config, ranks)
+        found = exercise(group, read_steps(recording), folder)
+        group.close()
+        (folder / "out.json").write_text(json.dumps(found))
+    else:
+        serve(learner)
+    stop_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4]))

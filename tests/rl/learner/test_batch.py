@@ -1,0 +1,96 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.types import Completion, Finish, Group, Prompt, Span, SpanKind
+from rl.algorithms.aggregation import sequence_mean_token_sum, token_mean
+from rl.learner.batch import Row, dummy_row, rows_of, split_minibatches
+
+
+def completion(length: int, *injected: tuple[int, int]) -> Completion:
+    """A completion of tokens 100, 101, ... with log-probs -0, -1, ...; `injected` spans."""
+    edges = sorted({0, length, *(edge for span in injected for edge in span)})
+    spans = [
+        Span(
+            start=start,
+            stop=stop,
+            kind=SpanKind.INJECTED if (start, stop) in injected else SpanKind.SAMPLED,
+            weight_version=0,
+        )
+        for start, stop in pairwise(edges)
+    ]
+    return Completion(
+        id="c",
+        text="",
+        token_ids=np.arange(100, 100 + length),
+        logprobs=-np.arange(length),
+        limit=99,
+        finish=Finish.STOP,
+        spans=tuple(spans),
+    )
+
+
+def group(prompt_tokens: list[int], *completions: Completion) -> Group:
+    prompt = Prompt(id="p", messages=(), token_ids=np.array(prompt_tokens), answer="")
+    return Group(prompt=prompt, completions=completions)
+
+
+def row(num_group: int, length: int) -> Row:
+    return Row(
+        token_ids=np.zeros(length + 1, dtype=np.int32),
+        prompt_length=1,
+        mask=np.ones(length, dtype=np.bool_),
+        sampler_logprobs=np.zeros(length, dtype=np.float32),
+        advantages=np.zeros(length, dtype=np.float32),
+        group=num_group,
+    )
+
+
+def test_a_row_joins_prompt_and_response() -> None:
+    (first, second) = rows_of([group([7, 8], completion(3)), group([9], completion(1))], [[2], [5]])
+    assert first.token_ids.tolist() == [7, 8, 100, 101, 102]
+    assert (first.prompt_length, first.response_length, first.num_tokens) == (2, 3, 5)
+    assert first.sampler_logprobs.tolist() == [0, -1, -2]
+    assert first.advantages.tolist() == [2, 2, 2]
+    assert (first.group, second.group) == (0, 1)
+    assert second.token_ids.tolist() == [9, 100]
+
+
+def test_injected_tokens_are_not_trained() -> None:
+    (only,) = rows_of([group([7], completion(5, (1, 3)))], [[1.0]])
+    assert only.mask.tolist() == [True, False, False, True, True]
+    assert only.num_trained == 3
+
+
+def test_weights_are_those_of_the_own_minibatch() -> None:
+    rows = [row(0, 1), row(0, 3), row(1, 5), row(1, 5)]
+    first, second = split_minibatches(rows, 2, token_mean)
+    assert [r.weight for r in first] == [1 / 4, 1 / 4]
+    assert [r.weight for r in second] == [1 / 10, 1 / 10]
+    (whole,) = split_minibatches(rows, 1, sequence_mean_token_sum)
+    assert [r.weight for r in whole] == [1 / 4] * 4
+
+
+def test_fewer_groups_than_minibatches_is_explained() -> None:
+    with pytest.raises(ValueError, match=r"algorithm.num_minibatches=3, but the batch has 2"):
+        split_minibatches([row(0, 1), row(1, 1)], 3, token_mean)
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=12), st.data())
+def test_minibatches_keep_groups_whole_and_in_order(sizes: list[int], data: st.DataObject) -> None:
+    num = data.draw(st.integers(1, len(sizes)))
+    rows = [row(number, 2) for number, size in enumerate(sizes) for _ in range(size)]
+    parts = split_minibatches(rows, num, token_mean)
+    groups = [[r.group for r in part] for part in parts]
+    assert [number for part in groups for number in part] == [r.group for r in rows]
+    assert sum(len(set(part)) for part in groups) == len(sizes)
+    counts = [len(set(part)) for part in groups]
+    assert max(counts) - min(counts) <= 1
+
+
+def test_a_dummy_row_trains_nothing() -> None:
+    dummy = dummy_row()
+    assert (dummy.num_trained, dummy.weight) == (0, 0.0)

@@ -1,0 +1,175 @@
+"""The learner in one process against plain torch, and what must not change an update."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from rl.algorithms.aggregation import token_mean
+from rl.config import RunConfig
+from rl.learner.batch import Row, weighted
+from rl.learner.channel import Work
+from rl.learner.deepspeed_learner import DeepSpeedLearner
+from rl.learner.process_group import Ranks
+from rl.learner.ranks import LearnerGroup
+from tests.rl.learner.replay_driver import read_steps, run_config
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(scope="module")
+def steps(recording: Path) -> Work:
+    return read_steps(recording)
+
+
+def group(model: Path, ranks: Ranks, **options: Any) -> LearnerGroup:
+    options["learner"] = {"zero_stage": 0} | options.get("learner", {})
+    config = run_config(options)
+    return LearnerGroup(DeepSpeedLearner(config, str(model), ranks), config, ranks)
+
+
+def slow_update(
+    model_path: Path, minibatches: list[list[Row]], config: RunConfig
+) -> tuple[list[float], list[float], float]:
+    """Losses, gradient norms and final norm of weights: plain torch, one row at a time."""
+    model = AutoModelForCausalLM.from_pretrained(model_path)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.learner.learning_rate, weight_decay=0.0
+    )
+
+    def logprobs(row: Row) -> torch.Tensor:
+        ids = torch.from_numpy(row.token_ids.astype(np.int64))
+        table = model(ids[None]).logits[0, row.prompt_length - 1 : -1].log_softmax(-1)
+        return table.gather(1, ids[row.prompt_length :, None])[:, 0]
+
+    with torch.no_grad():
+        old = [[logprobs(row) for row in rows] for rows in minibatches]
+    losses, norms = [], []
+    for rows, old_rows in zip(minibatches, old, strict=True):
+        total = torch.zeros(())
+        for row, before in zip(rows, old_rows, strict=True):
+            ratio = (logprobs(row) - before).exp()
+            advantage = torch.from_numpy(row.advantages)
+            clipped = ratio.clamp(1 - config.algorithm.clip_low, 1 + config.algorithm.clip_high)
+            total = total - row.weight * torch.minimum(ratio * advantage, clipped * advantage).sum()
+        optimizer.zero_grad()
+        total.backward()
+        norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), 0.3).item())
+        optimizer.step()
+        losses.append(total.item())
+    squares = sum(p.double().square().sum().item() for p in model.parameters())
+    return losses, norms, squares**0.5
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_an_update_is_what_plain_torch_does(
+    stage: int, tiny_tied_model: Path, ranks: Ranks, steps: Work
+) -> None:
+    options = {"learner": {"zero_stage": stage, "max_grad_norm": 0.3}}
+    metrics = group(tiny_tied_model, ranks, **options).update(steps[0])
+    losses, norms, l2 = slow_update(tiny_tied_model, steps[0], run_config(options))
+    assert min(norms) > 0.3  # so that clipping is part of what is compared
+    assert metrics["loss"] == pytest.approx(np.mean(losses), abs=1e-6)
+    assert metrics["grad_norm"] == pytest.approx(np.mean(norms), rel=1e-5)
+    assert metrics["weights/l2"] == pytest.approx(l2, rel=1e-7)
+
+
+def test_microbatch_size_and_chunking_change_nothing(
+    tiny_model: Path, ranks: Ranks, steps: Work
+) -> None:
+    small = {"max_tokens_per_microbatch": 40, "logprob_chunk_tokens": 7}
+    ours = group(tiny_model, ranks, learner=small).update(steps[0])
+    theirs = group(tiny_model, ranks, learner={"max_tokens_per_microbatch": 10**6}).update(steps[0])
+    assert ours["microbatches"] > theirs["microbatches"] == 2
+    assert ours["padding_share"] < theirs["padding_share"]
+    for name in theirs.keys() - {"microbatches", "padding_share"}:
+        assert ours[name] == pytest.approx(theirs[name], rel=1e-5, abs=1e-6), name
+
+
+def test_permuting_rows_changes_nothing(tiny_model: Path, ranks: Ranks, steps: Work) -> None:
+    shuffled = [random.Random(0).sample(rows, len(rows)) for rows in steps[0]]
+    ours = group(tiny_model, ranks).update(shuffled)
+    theirs = group(tiny_model, ranks).update(steps[0])
+    for name in theirs.keys() - {"microbatches", "padding_share"}:
+        assert ours[name] == pytest.approx(theirs[name], rel=1e-5, abs=1e-6), name
+
+
+def test_log_probs_come_back_in_the_order_of_the_rows(
+    tiny_model: Path, ranks: Ranks, steps: Work
+) -> None:
+    rows = [row for minibatch in steps[0] for row in minibatch]
+    found = group(tiny_model, ranks, learner={"max_tokens_per_microbatch": 60}).logprobs(rows)
+    for row, logprobs in zip(rows, found, strict=True):
+        np.testing.assert_allclose(logprobs, row.sampler_logprobs, rtol=0, atol=2e-5)
+
+
+def test_injected_tokens_never_matter(tiny_model: Path, ranks: Ranks, steps: Work) -> None:
+    def garbled(row: Row, advantage: float) -> Row:
+        mask, advantages = row.mask.copy(), row.advantages.copy()
+        mask[0], advantages[0] = False, advantage
+        sampler = row.sampler_logprobs.copy()
+        sampler[0] = advantage
+        return replace(row, mask=mask, advantages=advantages, sampler_logprobs=sampler)
+
+    ours, theirs = (
+        group(tiny_model, ranks, algorithm={"num_minibatches": 1}).update(
+            [weighted([garbled(row, value) for row in steps[0][0]], token_mean)]
+        )
+        for value in (0.0, -1e6)
+    )
+    assert ours == theirs
+
+
+def test_one_minibatch_is_on_policy(tiny_model: Path, ranks: Ranks, steps: Work) -> None:
+    metrics = group(tiny_model, ranks, algorithm={"num_minibatches": 1}).update(steps[0][:1])
+    assert (metrics["ratio/min"], metrics["ratio/max"]) == (1.0, 1.0)
+    assert metrics["clip_ratio/region_mean"] == 0.0
+    assert metrics["sampling/sampling_logp_difference/max"] < 2e-5
+
+
+def test_warm_up_counts_training_steps_of_several_minibatches(
+    tiny_model: Path, ranks: Ranks, steps: Work
+) -> None:
+    learner = {"warmup_steps": 2, "schedule": "linear", "learning_rate": 1e-3}
+    trained = group(tiny_model, ranks, learner=learner)
+    rates = [trained.update(minibatches)["learning_rate"] for minibatches in steps]
+    # Ten updates, four of them warm-up; the last update of each step is reported.
+    expected = [0.5e-3, 1e-3, 5 / 6 * 1e-3, 3 / 6 * 1e-3, 1 / 6 * 1e-3]
+    assert rates == pytest.approx(expected)
+
+
+def test_adapters_train_while_the_base_stays(tiny_model: Path, ranks: Ranks, steps: Work) -> None:
+    options = {
+        "learner": {"lora": {"rank": 4}, "learning_rate": 1e-2, "gradient_checkpointing": True}
+    }
+    trained = group(tiny_model, ranks, algorithm={"kl_coefficient": 0.1}, **options)
+    first = trained.update(steps[0])
+    second = trained.update(steps[1])
+    assert 0 < first["kl"] < second["kl"]
+    changed = trained.fingerprints(lambda name, tensor: tensor.clone())
+    base = AutoModelForCausalLM.from_pretrained(tiny_model).state_dict()
+    assert changed.keys() == base.keys()
+    assert not torch.equal(
+        changed["model.layers.0.mlp.up_proj.weight"], base["model.layers.0.mlp.up_proj.weight"]
+    )
+    assert torch.equal(changed["model.embed_tokens.weight"], base["model.embed_tokens.weight"])
+
+
+def test_bfloat16_follows_float32(tiny_model: Path, ranks: Ranks, steps: Work) -> None:
+    exact = group(tiny_model, ranks).update(steps[0])
+    for stage in (0, 1, 2, 3):
+        rounded = group(tiny_model, ranks, dtype="bfloat16", learner={"zero_stage": stage}).update(
+            steps[0]
+        )
+        assert rounded["loss"] == pytest.approx(exact["loss"], abs=0.01)
+        assert rounded["grad_norm"] == pytest.approx(exact["grad_norm"], rel=0.05)
+
+
+def test_values_need_a_critic(tiny_model: Path, ranks: Ranks, steps: Work) -> None:
+    with pytest.raises(ValueError, match="GrpoConfig has no critic"):
+        group(tiny_model, ranks).values(steps[0][0])

@@ -1,0 +1,35 @@
+import numpy as np
+import torch
+
+from rl.learner.batch import Row, dummy_row
+from rl.learner.flat import flatten
+
+
+def row(mask: list[bool], weight: float) -> Row:
+    length = len(mask)
+    return Row(
+        token_ids=np.zeros(length + 1, dtype=np.int32),
+        prompt_length=1,
+        mask=np.array(mask),
+        sampler_logprobs=-np.arange(length, dtype=np.float32),
+        advantages=np.full(length, 10 * weight, dtype=np.float32),
+        weight=weight,
+    )
+
+
+def test_responses_follow_each_other() -> None:
+    flat = flatten([row([True, False], 0.5), row([True, True, True], 0.25)], torch.device("cpu"))
+    assert flat.mask.tolist() == [True, False, True, True, True]
+    assert flat.weights.tolist() == [0.5, 0.5, 0.25, 0.25, 0.25]
+    assert flat.advantages.tolist() == [5, 5, 2.5, 2.5, 2.5]
+    assert flat.sampler_logprobs.tolist() == [0, -1, 0, -1, -2]
+    assert flat.rows.tolist() == [0, 0, 1, 1, 1]
+    assert flat.lengths.tolist() == [1, 3]
+
+
+def test_row_statistics_see_trained_tokens_only() -> None:
+    rows = [row([True, False], 0.5), row([True, True, True], 0.25), dummy_row()]
+    flat = flatten(rows, torch.device("cpu"))
+    values = torch.tensor([1.0, torch.nan, 2.0, 3.0, 7.0, torch.nan])
+    assert flat.row_sums(values).tolist() == [1, 12, 0]
+    assert flat.row_means(values).tolist() == [1, 4, 0]

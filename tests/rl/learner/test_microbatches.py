@@ -1,0 +1,50 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rl.learner.microbatches import plan_microbatches
+
+LENGTHS = st.lists(st.integers(1, 100), max_size=40)
+
+
+def test_rows_of_similar_length_share_a_microbatch() -> None:
+    # Longest first: 9 alone (2 x 9 > 16), then 4 and 4 and 3 (3 x 4 <= 16).
+    assert plan_microbatches([4, 9, 3, 4], num_ranks=1, max_tokens=16) == [[[1], [0, 3, 2]]]
+
+
+def test_ranks_are_balanced_by_tokens() -> None:
+    # 8 | 5, then 4 to the lighter, then 3: 11 and 9 tokens.
+    assert plan_microbatches([5, 8, 3, 4], num_ranks=2, max_tokens=100) == [[[1, 2]], [[0, 3]]]
+
+
+def test_a_rank_without_rows_gets_empty_microbatches() -> None:
+    assert plan_microbatches([5], num_ranks=2, max_tokens=10) == [[[0]], [[]]]
+
+
+def test_a_row_beyond_the_budget_is_alone() -> None:
+    assert plan_microbatches([50, 2, 2], num_ranks=1, max_tokens=10) == [[[0], [1, 2]]]
+
+
+def test_the_budget_may_be_used_to_the_last_token() -> None:
+    assert plan_microbatches([5, 5, 5], num_ranks=1, max_tokens=10) == [[[0, 1], [2]]]
+
+
+@given(LENGTHS, st.integers(1, 5), st.integers(1, 200))
+def test_every_row_runs_once_within_the_budget(
+    lengths: list[int], num_ranks: int, max_tokens: int
+) -> None:
+    plans = plan_microbatches(lengths, num_ranks, max_tokens)
+    assert len(plans) == num_ranks
+    assert len({len(plan) for plan in plans}) == 1
+    rows = [row for plan in plans for micro in plan for row in micro]
+    assert sorted(rows) == list(range(len(lengths)))
+    for plan in plans:
+        for micro in plan:
+            cost = len(micro) * max((lengths[row] for row in micro), default=0)
+            assert cost <= max_tokens or len(micro) == 1
+
+
+@given(LENGTHS, st.integers(1, 5))
+def test_ranks_differ_by_one_row_at_most(lengths: list[int], num_ranks: int) -> None:
+    plans = plan_microbatches(lengths, num_ranks, max_tokens=10**9)
+    loads = [sum(lengths[row] for micro in plan for row in micro) for plan in plans]
+    assert max(loads) - min(loads) <= max(lengths, default=0)

@@ -1,0 +1,64 @@
+"""Commands of a learner group, on one rank and on two."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from tests.rl.learner.launch import launch
+
+pytestmark = pytest.mark.engine
+
+
+def exercised(model: Path, recording: Path, folder: Path, ranks: int, **options: Any) -> Any:
+    done = launch("collective_driver.py", ranks, model, recording, folder, options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads((folder / "out.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("ranks", "options"),
+    [
+        (1, {"learner": {"zero_stage": 0}}),
+        (2, {"learner": {"zero_stage": 2, "lora": {"rank": 4}}}),
+        (2, {"learner": {"zero_stage": 3}}),
+        (2, {"learner": {"zero_stage": 1}, "dtype": "bfloat16"}),
+    ],
+)
+def test_checkpoint_publication_and_export_agree_with_the_weights(
+    ranks: int, options: Any, tiny_model: Path, recording: Path, tmp_path: Path
+) -> None:
+    found = exercised(tiny_model, recording, tmp_path, ranks, **options)
+    for name, value in found["straight"].items():
+        assert found["resumed"][name] == pytest.approx(value, rel=1e-6, abs=1e-7), name
+    assert found["version"] == 7
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "export")
+    assert set(found["published"]) == set(model.state_dict())
+    assert found["published"] == pytest.approx(found["fingerprints"], rel=1e-7)
+    l2 = sum(value**2 for value in found["published"].values()) ** 0.5
+    assert found["resumed"]["weights/l2"] == pytest.approx(l2, rel=1e-7)
+    # bfloat16 logits between 4 and 8 are 2^-5 apart; two of those steps.
+    tolerance = 1e-5 if "dtype" not in options else 2**-4
+    for (token_ids, prompt_length), ours in zip(found["rows"], found["logprobs"], strict=True):
+        with torch.no_grad():
+            logits = model(torch.tensor([token_ids])).logits[0].float().log_softmax(-1)
+        positions = range(prompt_length - 1, len(token_ids) - 1)
+        theirs = [logits[p, token_ids[p + 1]].item() for p in positions]
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance)
+    assert (tmp_path / "export" / "tokenizer.json").exists()
+    assert (tmp_path / "export" / "generation_config.json").exists()
+
+
+def test_a_failing_follower_ends_the_run_with_its_message(
+    tiny_model: Path, recording: Path
+) -> None:
+    start = time.monotonic()
+    done = launch("failing_driver.py", 2, tiny_model, recording)
+    assert done.returncode != 0
+    assert "rank 1 failed in update: this follower has had enough" in done.stderr
+    assert time.monotonic() - start < 120

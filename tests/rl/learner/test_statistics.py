@@ -1,0 +1,84 @@
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+
+from rl.learner.batch import Row, dummy_row
+from rl.learner.diagnostics import Diagnostics
+from rl.learner.flat import flatten
+from rl.learner.statistics import Statistics
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def group_of_one() -> Iterator[None]:
+    started = not dist.is_initialized()
+    if started:
+        dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    if started:
+        dist.destroy_process_group()
+
+
+def test_means_and_extremes_run_over_all_microbatches() -> None:
+    statistics = Statistics()
+    for values, mask in (([1.0, 100.0, 3.0], [True, False, True]), ([8.0], [True])):
+        value = torch.tensor(values)
+        statistics.add(torch.tensor(mask), {"mean": value}, {"max": value}, {"min": value})
+    assert statistics.reduce(CPU) == {"mean": 4.0, "max": 8.0, "min": 1.0}
+
+
+def test_a_microbatch_without_trained_tokens_changes_nothing() -> None:
+    statistics = Statistics()
+    for values, mask in (([5.0], [False]), ([2.0, 4.0], [True, True])):
+        value = torch.tensor(values)
+        statistics.add(torch.tensor(mask), {"mean": value}, {"max": value}, {"min": value})
+    assert statistics.reduce(CPU) == {"mean": 3.0, "max": 4.0, "min": 2.0}
+
+
+def row(sampler: list[float]) -> Row:
+    return Row(
+        token_ids=np.zeros(len(sampler) + 1, dtype=np.int32),
+        prompt_length=1,
+        mask=np.ones(len(sampler), dtype=np.bool_),
+        sampler_logprobs=np.log(np.array(sampler, dtype=np.float32)),
+        advantages=np.zeros(len(sampler), dtype=np.float32),
+        weight=1.0,
+    )
+
+
+def test_gap_to_the_sampler_is_reported_per_token_and_per_row() -> None:
+    # Probability ratios learner / sampler: 2 and 1 in the first row, 0.5 in the second.
+    flat = flatten([row([0.25, 0.5]), row([0.5]), dummy_row()], CPU)
+    old = torch.tensor([0.5, 0.5, 0.25, 1.0]).log()
+    low, high = torch.tensor([1.0, 0, 0, 0]), torch.tensor([0, 0, 1.0, 0])
+    diagnostics = Diagnostics()
+    means = {"clip_ratio/low_mean": low, "clip_ratio/high_mean": high}
+    diagnostics.add(flat, means, ratio=torch.tensor([1.0, 1.1, 0.9, 5.0]), old_logprobs=old)
+    found = diagnostics.reduce(CPU)
+    log2 = float(np.log(2))
+    expected = {
+        "clip_ratio/low_mean": 1 / 3,
+        "clip_ratio/low_min": 0.0,
+        "clip_ratio/high_mean": 1 / 3,
+        "clip_ratio/high_max": 1.0,
+        "ratio/mean": 1.0,
+        "ratio/max": 1.1,
+        "ratio/min": 0.9,
+        "sampling/sampling_logp_difference/mean": 2 * log2 / 3,
+        "sampling/sampling_logp_difference/max": log2,
+        "sampling/importance_sampling_ratio/mean": 3.5 / 3,
+        "sampling/importance_sampling_ratio/max": 2.0,
+        "sampling/importance_sampling_ratio/min": 0.5,
+        "sampling/kl": 0.0,
+        "sampling/k3_kl": 0.5 / 3,
+        "sampling/prob_difference_max": 0.25,
+        "sampling/chi2_token": 5.25 / 3 - 1,
+        "sampling/effective_sample_size": 3.5**2 / (3 * 5.25),
+        "sampling/chi2_sequence": (4 + 0.25) / 2 - 1,
+        "sampling/perplexity_ratio": (2**-0.5 + 2) / 2,
+    }
+    assert found == pytest.approx(expected, abs=1e-6)

@@ -1,0 +1,83 @@
+"""Five recorded steps of two minibatches end alike, however weights and rows are spread.
+
+The learning rate is the lab's, 1.5e-4. Adam's first step turns a gradient of the size of its
+epsilon (1e-8), which is rounding, into a step of the size of the learning rate: at 1e-3, the order
+of summation alone moved one weight and some log-probs by 5e-5, within one process too.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.rl.learner.launch import launch
+
+pytestmark = pytest.mark.engine
+
+
+def replayed(
+    model: Path, recording: Path, output: Path, num_ranks: int, options: dict[str, Any]
+) -> Any:
+    """What the driver reports, run by `num_ranks` processes."""
+    done = launch("replay_driver.py", num_ranks, model, recording, output, options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(output.read_text())
+
+
+def assert_alike(spread: Any, alone: Any) -> None:
+    for ours, theirs in zip(spread["metrics"], alone["metrics"], strict=True):
+        assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=1e-5)
+        assert ours["weights/l2"] == pytest.approx(theirs["weights/l2"], rel=1e-5)
+        assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-5)
+        assert ours["entropy"] == pytest.approx(theirs["entropy"], abs=1e-5)
+    ours, theirs = np.concatenate(spread["logprobs"]), np.concatenate(alone["logprobs"])
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def alone(tiny_model: Path, recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    output = tmp_path_factory.mktemp("alone") / "out.json"
+    return replayed(tiny_model, recording, output, 1, {"learner": {"zero_stage": 0}})
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_two_ranks_at_every_zero_stage_equal_one_process(
+    stage: int, alone: Any, tiny_model: Path, recording: Path, tmp_path: Path
+) -> None:
+    options = {"learner": {"zero_stage": stage}}
+    assert_alike(replayed(tiny_model, recording, tmp_path / "out.json", 2, options), alone)
+
+
+def test_gradient_checkpointing_under_zero_3_changes_nothing(
+    alone: Any, tiny_model: Path, recording: Path, tmp_path: Path
+) -> None:
+    options = {"learner": {"zero_stage": 3, "gradient_checkpointing": True}}
+    assert_alike(replayed(tiny_model, recording, tmp_path / "out.json", 2, options), alone)
+
+
+def test_partitioned_reference_model_gives_the_divergence_of_a_whole_one(
+    tiny_tied_model: Path, recording: Path, tmp_path: Path
+) -> None:
+    algorithm = {"kl_coefficient": 0.1, "kl_estimator": "k2"}
+    whole, spread = (
+        replayed(
+            tiny_tied_model,
+            recording,
+            tmp_path / f"{ranks}.json",
+            ranks,
+            {"learner": {"zero_stage": stage}, "algorithm": algorithm},
+        )
+        for ranks, stage in ((1, 0), (2, 3))
+    )
+    assert_alike(spread, whole)
+    assert whole["metrics"][0]["kl"] < whole["metrics"][4]["kl"]
+    for ours, theirs in zip(spread["metrics"], whole["metrics"], strict=True):
+        assert ours["kl"] == pytest.approx(theirs["kl"], abs=1e-5)
+
+
+def test_second_minibatch_leaves_the_ratio_of_one(alone: Any) -> None:
+    for metrics in alone["metrics"]:
+        assert metrics["ratio/min"] < 0.995
+        assert metrics["ratio/max"] > 1.005

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from data.types import Finish
+from rl.run.metrics import check_names
+from rl.run.rollout_metrics import rollout_metrics, time_metrics
+from tests.rl.builders import completion, group, score
+
+GROUPS = [
+    group("a", completion("a0", 4), completion("a1", 8, versions=(1, 3))),
+    group("b", completion("b0", 16, Finish.LIMIT), completion("b1", 12, Finish.REPETITION)),
+]
+SCORES = [[score(True, -0.2), score(True, 0.4)], [score(False), score(False)]]
+ADVANTAGES = [[-1.0, 1.0], [0.5, -0.5]]
+
+
+def test_worked_example() -> None:
+    metrics = rollout_metrics(GROUPS, SCORES, ADVANTAGES, version=4)
+    check_names(metrics)
+    expected = {
+        "reward": (0.8 + 1.4) / 4,
+        "frac_reward_zero_std": 0.5,
+        "rewards/length/mean": 0.05,
+        "rewards/correct/mean": 0.5,
+        "accuracy": 0.5,
+        "accuracy/frac_all_correct": 0.5,
+        "accuracy/frac_none_correct": 0.5,
+        "advantages/abs_mean": 0.75,
+        "advantages/max": 1.0,
+        "advantages/std_none_correct": 0.5,
+        "completions/mean_length": 10.0,
+        "completions/min_length": 4.0,
+        "completions/max_length": 16.0,
+        "completions/clipped_ratio": 0.25,
+        "completions/mean_terminated_length": 8.0,
+        "completions/max_terminated_length": 12.0,
+        "completions/mean_correct_length": 6.0,
+        "completions/mean_wrong_length": 14.0,
+        "completions/repetition_ratio": 0.25,
+        "limit/mean": 16.0,
+        "step_tokens": 40.0,
+        "staleness/mean": (4 + 3 + 4 + 4) / 4,
+        "staleness/max": 4.0,
+        "staleness/in_flight_mean": 0.5,
+        "staleness/in_queue_mean": (4 + 1 + 4 + 4) / 4,
+    }
+    assert {name: metrics[name] for name in expected} == pytest.approx(expected)
+
+
+def test_reward_deviation_is_over_the_batch_with_bessels_correction() -> None:
+    metrics = rollout_metrics(GROUPS, SCORES, ADVANTAGES, version=0)
+    assert metrics["reward_std"] == pytest.approx(np.std([0.8, 1.4, 0, 0], ddof=1))
+
+
+def test_a_mean_over_no_completion_is_left_out() -> None:
+    right = [GROUPS[0]]
+    metrics = rollout_metrics(right, SCORES[:1], ADVANTAGES[:1], version=0)
+    assert "completions/mean_wrong_length" not in metrics
+    assert "advantages/std_none_correct" not in metrics
+
+
+def test_terminated_lengths_are_zero_as_in_trl_when_all_are_truncated() -> None:
+    cut = [group("a", completion("a0", 16, Finish.LIMIT), completion("a1", 16, Finish.LIMIT))]
+    metrics = rollout_metrics(cut, SCORES[1:], ADVANTAGES[1:], version=0)
+    assert metrics["completions/mean_terminated_length"] == 0.0
+    assert metrics["completions/clipped_ratio"] == 1.0
+
+
+def test_the_order_of_groups_does_not_matter() -> None:
+    backwards = rollout_metrics(GROUPS[::-1], SCORES[::-1], ADVANTAGES[::-1], version=4)
+    assert rollout_metrics(GROUPS, SCORES, ADVANTAGES, version=4) == pytest.approx(backwards)
+
+
+def test_step_time_is_the_sum_of_its_parts() -> None:
+    metrics = time_metrics({"rollout": 2.0, "learn": 0.5}, step_tokens=100)
+    check_names(metrics)
+    assert metrics == {
+        "time/rollout": 2.0,
+        "time/learn": 0.5,
+        "step_time": 2.5,
+        "rollout/tokens_per_second": 50.0,
+    }
