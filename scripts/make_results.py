@@ -1,0 +1,222 @@
+"""Adds finished runs to results/lab.json and makes RESULTS.md from it.
+
+    python scripts/make_results.py --add runs/quickstart-... --lab short --command "make train"
+    python scripts/make_results.py --add runs/... --lab short --variant no_length --command "..."
+    python scripts/make_results.py             # writes RESULTS.md
+    python scripts/make_results.py --check     # exits 1 when it is not what lab.json says
+
+A row is never replaced: seeds are not drawn again until they please.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from itertools import groupby
+from math import sqrt
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from rl.evaluate.formulas import AES_WEIGHTS, accuracy_efficiency_score
+
+ROOT = Path(__file__).resolve().parent.parent
+LAB, RESULTS = ROOT / "results" / "lab.json", ROOT / "RESULTS.md"
+LABS = ("short", "long")
+FIGURES = ("accuracy", "response_tokens", "accuracy_greedy", "response_tokens_greedy")
+STUDENT_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+"""97.5 % quantiles of Student's t with 1 to 9 degrees of freedom."""
+
+Row = dict[str, Any]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--add", type=Path, metavar="RUN_FOLDER")
+    parser.add_argument("--lab", choices=LABS)
+    parser.add_argument("--variant", default="")
+    parser.add_argument("--command", help="what was typed, literally")
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args(arguments)
+    rows = read_rows(LAB)
+    if options.add:
+        if not (options.lab and options.command):
+            parser.error("--add needs --lab and --command")
+        summary = json.loads((options.add / "summary.json").read_text())
+        rows = add(rows, row_of(summary, options.lab, options.variant, options.command))
+        LAB.parent.mkdir(exist_ok=True)
+        LAB.write_text(rows_text(rows))
+    page = results_page(rows)
+    if options.check and (not RESULTS.exists() or RESULTS.read_text() != page):
+        print("RESULTS.md is not what results/lab.json says: run scripts/make_results.py")
+        return 1
+    RESULTS.write_text(page)
+    return 0
+
+
+def read_rows(path: Path) -> list[Row]:
+    rows: list[Row] = json.loads(path.read_text()) if path.exists() else []
+    return rows
+
+
+def rows_text(rows: Sequence[Row]) -> str:
+    """JSON with one row per line, in the order of the tables."""
+    lines = [json.dumps(row) for row in sorted(rows, key=_key)]
+    return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
+
+
+def row_of(summary: Mapping[str, Any], lab: str, variant: str, command: str) -> Row:
+    """A row of results from a run's `summary.json`; raises ValueError without both evaluations."""
+    base, final = summary["base"], summary["final"]
+    if not base or not final:
+        raise ValueError("the run was not evaluated before and after: set data.eval_path")
+    return {
+        "method": summary["recipe"],
+        "lab": lab,
+        "variant": variant,
+        "seed": summary["seed"],
+        "lab_version": summary["lab_version"],
+        "steps": summary["steps"],
+        **{name: final[name] for name in FIGURES},
+        **{f"base_{name}": base[name] for name in FIGURES},
+        "aes": accuracy_efficiency_score(
+            final["accuracy"], final["response_tokens"], base["accuracy"], base["response_tokens"]
+        ),
+        "wall_s": summary["wall_s"],
+        "commit": summary["commit"],
+        "code_hash": code_hash(ROOT),
+        "command": command,
+    }
+
+
+def code_hash(root: Path) -> str:
+    """12 hex digits over the packages' code and the recipes: what a result depends on."""
+    digest = blake2b(digest_size=6)
+    for package in ("data", "rewards", "rollout", "rl", "recipes"):
+        for path in sorted((root / package).rglob("*")):
+            if path.suffix in (".py", ".yaml"):
+                digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def add(rows: Sequence[Row], row: Row) -> list[Row]:
+    """`rows` with `row`; raises ValueError when the run is there or the lab is another one."""
+    if any(_key(old) == _key(row) for old in rows):
+        raise ValueError(
+            f"{row['method']} {row['variant']} seed {row['seed']} on the {row['lab']} lab is in "
+            "results/lab.json; a row is not replaced: remove it by hand and say why in LOG.md"
+        )
+    versions = {old["lab_version"] for old in rows} | {row["lab_version"]}
+    if len(versions) > 1:
+        raise ValueError(
+            f"lab versions {sorted(versions)} do not compare: a changed lab empties "
+            "results/lab.json"
+        )
+    return sorted([*rows, row], key=_key)
+
+
+def interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """(mean, low, high): Student's 95 % interval of the mean over seeds; NaN ends for one seed."""
+    center = mean(values)
+    if len(values) == 1:
+        return center, float("nan"), float("nan")
+    half = STUDENT_T[len(values) - 2] * stdev(values) / sqrt(len(values))
+    return center, center - half, center + half
+
+
+def results_page(rows: Sequence[Row]) -> str:
+    """RESULTS.md: a table of means over seeds for each lab, then every run."""
+    weights = "/".join(f"{weight:g}" for weight in AES_WEIGHTS)
+    page = [
+        "# Results on the lab",
+        "",
+        "Made by `scripts/make_results.py` from `results/lab.json`; do not edit. Accuracy and",
+        "response tokens on held-out problems, before -> after; T=1 unless named greedy. Mean over",
+        f"seeds with Student's 95 % interval over seeds in brackets. AES weights {weights}.",
+        "",
+    ]
+    if not rows:
+        page.append("No runs yet.")
+    for lab, in_lab in groupby(sorted(rows, key=_key), key=lambda row: str(row["lab"])):
+        of_lab = list(in_lab)
+        page += [
+            f"## The {lab} lab (version {of_lab[0]['lab_version']})",
+            "",
+            *_header(
+                "method, variant, seeds, accuracy, response tokens, kept tokens, "
+                "greedy accuracy, greedy tokens, AES, seconds"
+            ),
+        ]
+        methods = groupby(of_lab, key=lambda row: (row["method"], row["variant"]))
+        page += [_mean_row(method, variant, list(runs)) for (method, variant), runs in methods]
+        page += [
+            "",
+            "Every run:",
+            "",
+            *_header(
+                "method, variant, seed, steps, accuracy, response tokens, AES, seconds, commit, "
+                "command"
+            ),
+            *(_run_row(row) for row in of_lab),
+            "",
+        ]
+    return "\n".join(page).rstrip() + "\n"
+
+
+def _header(names: str) -> list[str]:
+    cells = names.split(", ")
+    return [f"| {' | '.join(cells)} |", "|---" * len(cells) + "|"]
+
+
+def _mean_row(method: str, variant: str, runs: Sequence[Row]) -> str:
+    kept = [run["response_tokens"] / run["base_response_tokens"] for run in runs]
+    cells = [
+        method,
+        variant,
+        ", ".join(str(run["seed"]) for run in runs),
+        _change(runs, "accuracy", ".3f"),
+        _change(runs, "response_tokens", ".1f"),
+        _spread(kept, ".2f"),
+        _change(runs, "accuracy_greedy", ".3f"),
+        _change(runs, "response_tokens_greedy", ".1f"),
+        _spread([run["aes"] for run in runs], ".2f"),
+        f"{mean(run['wall_s'] for run in runs):.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _run_row(run: Row) -> str:
+    cells = [
+        run["method"],
+        run["variant"],
+        run["seed"],
+        run["steps"],
+        f"{run['base_accuracy']:.3f} -> {run['accuracy']:.3f}",
+        f"{run['base_response_tokens']:.1f} -> {run['response_tokens']:.1f}",
+        f"{run['aes']:.2f}",
+        f"{run['wall_s']:.0f}",
+        run["commit"][:10] + ("-dirty" if run["commit"].endswith("-dirty") else ""),
+        f"`{run['command']}`",
+    ]
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _change(runs: Sequence[Row], figure: str, spec: str) -> str:
+    if any(run[figure] is None or run[f"base_{figure}"] is None for run in runs):
+        return "-"
+    before = mean(run[f"base_{figure}"] for run in runs)
+    return f"{before:{spec}} -> {_spread([run[figure] for run in runs], spec)}"
+
+
+def _spread(values: Sequence[float], spec: str) -> str:
+    center, low, high = interval(values)
+    return f"{center:{spec}}" + (f" [{low:{spec}}, {high:{spec}}]" if len(values) > 1 else "")
+
+
+def _key(row: Row) -> tuple[int, str, str, int]:
+    return LABS.index(row["lab"]), row["method"], row["variant"], row["seed"]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

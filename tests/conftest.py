@@ -1,0 +1,24 @@
+"""What every test shares: no network, few threads, no launcher's variables."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+os.environ.update(
+    {
+        "HF_HUB_OFFLINE": "1",
+        "WANDB_MODE": "offline",
+        "TOKENIZERS_PARALLELISM": "false",
+        "OMP_NUM_THREADS": "1",
+    }
+)
+for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+    os.environ.pop(name, None)
+
+from tests.engine_fixtures import lab_engine, lab_weights  # noqa: E402, F401
+
+# A loaded machine must not fail a property for being slow.
+settings.register_profile(
+    "any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any_machine")
