@@ -16,13 +16,9 @@ def log_prob_gap(
     top_p: float = 1.0,
 ) -> tuple[float, int]:
     """Largest |engine - reference| log-prob of the sampled tokens, and how many those were."""
-    gap, count = 0.0, 0
-    for (_, completion), wanted in zip(
-        answered, reference_log_probs(model, answered, temperature, top_p), strict=True
-    ):
-        gap = max(gap, float((wanted - torch.tensor(completion.logprobs.copy())).abs().max()))
-        count += len(completion.token_ids)
-    return gap, count
+    wanted = torch.cat(reference_log_probs(model, answered, temperature, top_p))
+    got = torch.cat([torch.tensor(completion.logprobs.copy()) for _, completion in answered])
+    return float((wanted - got).abs().max()), len(got)
 
 
 def reference_log_probs(
@@ -54,12 +50,14 @@ def forward_logits(
 def sampling_log_probs(logits: Tensor, temperature: float, top_p: float) -> Tensor:
     """log softmax(logits / T) of the fewest most likely tokens that reach `top_p`; -inf elsewhere.
 
-    Logits [T, V]. The nucleus of Holtzman et al. (arXiv:1904.09751).
+    Logits [T, V]. The nucleus of Holtzman et al. (arXiv:1904.09751). Sums run from the least likely
+    token up: a sum from the top rounds to 1 before the tail, which would be lost at top_p 1.
     """
-    scaled = logits / temperature
-    probs, order = scaled.softmax(-1).sort(-1, descending=True)
-    before = probs.cumsum(-1) - probs
-    kept = torch.zeros_like(before, dtype=torch.bool).scatter(-1, order, before < top_p)
+    scaled = logits.double() / temperature
+    probs, order = scaled.softmax(-1).sort(-1)
+    kept = torch.zeros_like(probs, dtype=torch.bool).scatter(
+        -1, order, probs.cumsum(-1) > 1 - top_p
+    )
     return scaled.masked_fill(~kept, -torch.inf).log_softmax(-1)
 
 

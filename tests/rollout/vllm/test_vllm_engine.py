@@ -9,17 +9,9 @@ import torch
 from data.types import Completion, Prompt
 from rollout.engine import EngineError, Sampling
 from tests.rollout.engine_contract import CONTRACT, Subject
-from tests.rollout.vllm.reference import log_prob_gap, reference_log_probs, sampling_log_probs
+from tests.rollout.vllm.reference import log_prob_gap, reference_log_probs
 
 pytestmark = pytest.mark.engine
-
-
-def test_reference_nucleus_keeps_the_fewest_tokens_that_reach_top_p():
-    logits = torch.tensor([[0.5, 0.4, 0.1]]).log()
-    half = sampling_log_probs(logits, 1.0, 0.45).exp()
-    torch.testing.assert_close(half, torch.tensor([[1.0, 0.0, 0.0]]))
-    most = sampling_log_probs(logits, 1.0, 0.8).exp()
-    torch.testing.assert_close(most, torch.tensor([[5 / 9, 4 / 9, 0.0]]))
 
 
 @pytest.mark.parametrize("clause", CONTRACT)
