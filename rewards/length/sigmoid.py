@@ -38,15 +38,13 @@ def sigmoid_length_terms(
     correct answers of the group. Lengths are response tokens [G]. One correct answer, or equal
     lengths, gives z = 0 and -alpha / 2.
     """
-    right = [n for n, ok in zip(lengths, correct, strict=True) if ok]
+    answers = list(zip(lengths, correct, strict=True))
+    right = [n for n, ok in answers if ok]
     if not right:
-        return [0.0] * len(lengths)
+        return [0.0] * len(answers)
     mean = sum(right) / len(right)
     std = sqrt(sum((n - mean) ** 2 for n in right) / len(right))
-    return [
-        -alpha * _sigmoid((n - mean) / (std + STD_EPSILON)) if ok else 0.0
-        for n, ok in zip(lengths, correct, strict=True)
-    ]
+    return [-alpha * _sigmoid((n - mean) / (std + STD_EPSILON)) if ok else 0.0 for n, ok in answers]
 
 
 def build_reward(config: SigmoidConfig) -> Reward:
@@ -54,4 +52,5 @@ def build_reward(config: SigmoidConfig) -> Reward:
 
 
 def _sigmoid(z: float) -> float:
-    return 1 / (1 + exp(-z)) if z >= 0 else exp(z) / (1 + exp(z))
+    """A z-score within a group of G is at most sqrt(G - 1) in size: nothing overflows."""
+    return 1 / (1 + exp(-z))

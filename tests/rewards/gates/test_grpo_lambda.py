@@ -13,7 +13,6 @@ from rewards.gates.grpo_lambda import (
     pass_rates,
     top_fraction,
 )
-from rewards.gates.none import NoGateConfig, build_gate
 from tests.rewards.groups import group, verdicts
 
 
@@ -80,6 +79,21 @@ def test_a_prompt_that_occurs_twice_is_ranked_by_its_completions():
     assert top_fraction(twice[::-1], judged, 0.5, seed=0) == forward[::-1]
 
 
+def test_ties_fall_alike_on_every_machine():
+    assert top_fraction(*batch([4] * 8), 0.25, seed=0) == [
+        False, False, True, False, False, False, False, True,
+    ]  # fmt: skip
+
+
+def test_of_two_groups_of_one_prompt_that_with_the_first_completion_leads():
+    twice = [group("p", [5, 5]), group("p", [5, 5])]
+    for completion, name in zip(
+        (*twice[0].completions, *twice[1].completions), ("p/1", "p/2", "p/0", "p/3"), strict=True
+    ):
+        object.__setattr__(completion, "id", name)
+    assert top_fraction(twice, [verdicts([True, True])] * 2, 0.5, seed=0) == [False, True]
+
+
 def test_a_single_group_is_selected_with_a_warning(caplog):
     with caplog.at_level(logging.WARNING):
         assert top_fraction(*batch([0]), 0.2, seed=0) == [True]
@@ -90,10 +104,6 @@ def test_threshold_selects_groups_at_or_above_it():
     assert pass_rate_threshold(*batch([2, 3, 4]), 0.75) == [False, True, True]
 
 
-def test_no_gate_selects_every_group():
-    assert build_gate(NoGateConfig(), 0)(*batch([0, 4])) == [True, True]
-
-
 def test_builders_take_their_numbers_from_the_config():
     groups, judged = batch([4, 3, 2, 1])
     assert build_top_fraction(TopFractionConfig(fraction=0.5), 0)(groups, judged) == [
@@ -102,6 +112,11 @@ def test_builders_take_their_numbers_from_the_config():
     assert build_threshold(ThresholdConfig(pass_rate=1.0), 0)(groups, judged) == [
         True, False, False, False,
     ]  # fmt: skip
+
+
+def test_defaults_are_the_papers():
+    assert TopFractionConfig().fraction == 0.2
+    assert ThresholdConfig().pass_rate == 0.75
 
 
 @pytest.mark.parametrize("value", [0.0, 1.5])

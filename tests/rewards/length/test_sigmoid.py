@@ -1,5 +1,7 @@
 """Golden values: lengths 400, 700, 1000, 1600, the third wrong; the right have std 509.902."""
 
+from math import exp
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +27,12 @@ def test_correctness_plus_length_term_is_the_golden_reward(alpha, rewards):
     assert [c + t for c, t in zip(CORRECT, terms, strict=True)] == pytest.approx(rewards, abs=5e-5)
 
 
+def test_the_std_is_widened_by_its_epsilon():
+    shorter, longer = sigmoid_length_terms([1, 3], [True, True], 0.2)
+    assert shorter == pytest.approx(-0.2 / (1 + exp(1 / (1 + 1e-7))), rel=1e-12)
+    assert longer == pytest.approx(-0.2 / (1 + exp(-1 / (1 + 1e-7))), rel=1e-12)
+
+
 def test_equal_lengths_cost_half_of_alpha():
     assert sigmoid_length_terms([50, 50, 50], [True, True, False], 0.2) == [-0.1, -0.1, 0.0]
 
@@ -35,6 +43,11 @@ def test_a_lone_correct_answer_costs_half_of_alpha():
 
 def test_a_group_without_a_correct_answer_has_no_length_term():
     assert sigmoid_length_terms([9, 5], [False, False], 0.4) == [0.0, 0.0]
+
+
+def test_as_many_lengths_as_verdicts_are_needed():
+    with pytest.raises(ValueError, match="zip"):
+        sigmoid_length_terms([9, 5], [False], 0.4)
 
 
 @given(answers)
