@@ -135,8 +135,9 @@ SHORT_PHASES = (
     Phase(habits=SHORT_HABITS, num_steps=400, batch_size=64, micro_batches=4, last=True),
 )
 LONG_PHASES = (
-    Phase(habits=FEW_CHECKS, num_steps=150, batch_size=48, micro_batches=2),
-    Phase(habits=LONG_HABITS, num_steps=250, batch_size=32, micro_batches=8, last=True),
+    Phase(habits=MINIMAL, num_steps=1000, batch_size=64, micro_batches=2),
+    Phase(habits=FEW_CHECKS, num_steps=300, batch_size=48, micro_batches=2),
+    Phase(habits=LONG_HABITS, num_steps=400, batch_size=32, micro_batches=8, last=True),
 )
 SHORT = Variant(levels=SHORT_LEVELS, max_response_tokens=512, start_from="", phases=SHORT_PHASES)
 LONG = Variant(levels=LONG_LEVELS, max_response_tokens=2048, start_from="short", phases=LONG_PHASES)
