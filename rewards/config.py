@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(kw_only=True)
 class VerifierConfig:
-    """How answers are judged (math_verify, in worker processes)."""
+    """Base of the `verifier` group: the processes in which answers are judged."""
 
     workers: int = 1
     """Processes that judge answers while others still generate."""

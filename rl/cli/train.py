@@ -17,7 +17,6 @@ from data.types import Prompt, Verdict
 from rewards.compose import gated
 from rewards.gates.none import NoGateConfig
 from rewards.protocols import Reward
-from rewards.verify import MathVerifier
 from rl.algorithms.dynamic_sampling import keep
 from rl.algorithms.table import group_advantages
 from rl.cli.options import build
@@ -74,7 +73,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
         engine = start_engine(parts, config, loop, start.step)
         journal.progress.note(f"{engine.name} is ready")
         learner = start_learner(parts, config)
-        verifier = MathVerifier(config.verifier)
+        verifier = build("verifier", config.verifier)
         parts.callback(lambda: loop.run(verifier.close()))
         stream = Stream(
             engine, verifier, group_filter(config), loop, stream_settings(config), journal.fate

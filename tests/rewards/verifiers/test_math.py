@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import rewards.worker
 from data.types import Finish, Verdict
 from rewards.config import VerifierConfig
-from rewards.verify import WORKER, MathVerifier, boxed_answer, integers_equal
+from rewards.verifiers.math import WORKER, MathVerifier, boxed_answer, integers_equal
 from tests.rewards.groups import completion, prompt
 
 NEVER_ENDS = r"\boxed{9^{9^{9^9}}}"

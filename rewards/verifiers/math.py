@@ -16,10 +16,11 @@ from pathlib import Path
 
 import msgspec
 
+import rewards.worker
 from data.types import Completion, Finish, Prompt, Verdict
 from rewards.config import VerifierConfig
 
-WORKER = Path(__file__).with_name("worker.py")
+WORKER = Path(rewards.worker.__file__)
 START_SECONDS = 60.0
 """Time that a new worker may take to import math_verify and judge its first answer."""
 CACHE_SIZE = 100_000
@@ -30,6 +31,11 @@ BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 """A brace, or an escaped character, which is none."""
 
 NO_BOX = Verdict(correct=False, reason="no boxed answer")
+
+
+@dataclass(kw_only=True)
+class MathConfig(VerifierConfig):
+    """`verifier: math`: a boxed answer, compared by math_verify."""
 
 
 def boxed_answer(text: str) -> str | None:
@@ -49,6 +55,10 @@ def integers_equal(reference: str, answer: str) -> bool | None:
     if INTEGER.fullmatch(reference) and INTEGER.fullmatch(answer):
         return reference == answer
     return None
+
+
+def build_verifier(config: MathConfig) -> "MathVerifier":
+    return MathVerifier(config)
 
 
 class MathVerifier:
