@@ -82,6 +82,7 @@ def run(
 ) -> Result:
     """Our completions per second over those of `against` (serial); `workers` 0 is one a core."""
     workers = workers or os.cpu_count() or 1
+    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns where no timeout is set
     with asyncio.Runner() as runner:
         pool = WorkerPool(workers=workers, timeout_seconds=timeout_seconds, memory_gib=4.0)
         bench = Bench(runner=runner, pool=pool, num_completions=num_completions)
@@ -133,12 +134,12 @@ def completions(number: int, count: int) -> list[Pair]:
 
 def pair_of(reference: str, answer: str, index: int = 0) -> Pair:
     """A prompt with `reference`, and a long completion that boxes `answer`."""
-    prompt = Prompt(id=f"p{index}", messages=(), token_ids=np.zeros(1), answer=reference)
+    prompt = Prompt(id=f"p{index}", messages=(), token_ids=np.zeros(1, np.int32), answer=reference)
     completion = Completion(
         id=f"c{index}",
         text=f"<think>{THINKING}</think>\nThe answer is $\\boxed{{{answer}}}$.",
-        token_ids=np.zeros(1),
-        logprobs=np.zeros(1),
+        token_ids=np.zeros(1, np.int32),
+        logprobs=np.zeros(1, np.float32),
         limit=1000,
         finish=Finish.STOP,
         spans=(Span(start=0, stop=1, weight_version=0),),

@@ -58,11 +58,11 @@ def test_one_pass_over_the_text_finds_what_the_definition_finds(text):
 @pytest.mark.parametrize(
     "text",
     [
-        r"\boxed{" * 100_000,
-        r"\boxed{" * 50_000 + "}" * 50_000,
-        "{" * 500_000,
-        "</answer>" + "<answer>" * 100_000,
-        "</think>" * 100_000,
+        r"\boxed{" * 20_000,
+        r"\boxed{" * 10_000 + "}" * 10_000,
+        "{" * 100_000,
+        "</answer>" + "<answer>" * 20_000,
+        "</think>" * 20_000,
     ],
     ids=["open boxes", "nested boxes", "braces", "tags", "thinking"],
 )
