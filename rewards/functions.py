@@ -21,15 +21,15 @@ ANSWER_COLUMNS = ("answer", "solution", "ground_truth")
 """Names under which a TRL-shaped function finds the reference answer."""
 
 
-def function_job(section: str, target: str, args: Mapping[str, Any] | None = None) -> Job:
-    """What a worker is to load; `section` is the part of the recipe that names the function."""
-    named = {"section": section, "target": target, "args": dict(args or {})}
+def function_job(key: str, target: str, args: Mapping[str, Any] | None = None) -> Job:
+    """What a worker is to load; `key` is the recipe's key that names the function."""
+    named = {"key": key, "target": target, "args": dict(args or {})}
     return Job(loader="rewards.functions:load", args=named)
 
 
-def load(section: str, target: str, args: dict[str, Any]) -> Callable[[bytes], Any]:
+def load(key: str, target: str, args: dict[str, Any]) -> Callable[[bytes], Any]:
     """Runs in the worker: what it calls with [prompt, completion]."""
-    function = load_target(section, target, args, SHAPE)
+    function = load_target(key, target, args, SHAPE)
     if "completions" not in signature(function).parameters:
         return lambda payload: function(*decode(payload, tuple[Prompt, Completion]))
     return lambda payload: function(**trl_columns(*decode(payload, tuple[Prompt, Completion])))

@@ -106,7 +106,7 @@ class WorkerPool:
             try:
                 await worker.load(job)
             except AnswerFailed as error:
-                raise PoolError(str(error)) from error
+                raise PoolError(str(error).removeprefix("raised ValueError: ")) from error
         return worker
 
     def _usable(self, worker: "_Worker | None") -> "_Worker | None":

@@ -31,7 +31,7 @@ class CustomVerifierConfig(VerifierConfig):
 
 def verifier_job(config: CustomVerifierConfig) -> Job:
     """What a worker is to load."""
-    return function_job("verifier", config.target, config.args)
+    return function_job("verifier.target", config.target, config.args)
 
 
 def build_verifier(config: CustomVerifierConfig, pool: WorkerPool) -> Verifier:

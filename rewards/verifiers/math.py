@@ -1,9 +1,11 @@
 """The math verifier: a completion's boxed answer against the reference, by math_verify.
 
 Flow: `boxed_answer(text)` -> identical integers are judged at once -> the cache -> a worker process
-with a deadline (`rewards.pool`). Where no worker could tell, the verdict is None, not 'wrong'.
+with a deadline (`rewards.pool`), asked once for equal answers that are under way together. Where no
+worker could tell, the verdict is None, not 'wrong'.
 """
 
+import asyncio
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -43,6 +45,7 @@ class MathVerifier:
         self._pool = pool
         self._job = Job(loader="rewards.verifiers.latex:load")
         self._cache: OrderedDict[tuple[str, str], Verdict] = OrderedDict()
+        self._under_way: dict[tuple[str, str], asyncio.Task[Verdict]] = {}
 
     async def __call__(self, prompt: Prompt, completion: Completion) -> Verdict:
         if verdict := did_not_end(completion):
@@ -62,6 +65,13 @@ class MathVerifier:
         if key in self._cache:
             self._cache.move_to_end(key)
             return self._cache[key]
+        if key not in self._under_way:
+            self._under_way[key] = asyncio.create_task(self._ask(key))
+            self._under_way[key].add_done_callback(lambda task: self._under_way.pop(key))
+        # Samples of one prompt give one answer at one time; a caller may go, the others stay.
+        return await asyncio.shield(self._under_way[key])
+
+    async def _ask(self, key: tuple[str, str]) -> Verdict:
         try:
             equal = await self._pool.ask(self._job, msgspec.msgpack.encode(key))
         except AnswerFailed as error:

@@ -19,7 +19,7 @@ import numpy as np
 from data.types import Completion, Finish, Prompt, Span, Verdict
 from rewards.answers import boxed_answer
 from rewards.pool import WorkerPool
-from rewards.verifiers.latex import equal
+from rewards.verifiers.latex import be_quiet, equal
 from rewards.verifiers.math import MathVerifier
 from rl.bench.bench import Ratio, Result, alternate, paired_ratio
 
@@ -82,7 +82,7 @@ def run(
 ) -> Result:
     """Our completions per second over those of `against` (serial); `workers` 0 is one a core."""
     workers = workers or os.cpu_count() or 1
-    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns where no timeout is set
+    be_quiet()
     with asyncio.Runner() as runner:
         pool = WorkerPool(workers=workers, timeout_seconds=timeout_seconds, memory_gib=4.0)
         bench = Bench(runner=runner, pool=pool, num_completions=num_completions)

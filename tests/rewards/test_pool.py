@@ -27,7 +27,7 @@ def load_echo():
 
 
 def job(name):
-    return function_job("verifier", f"tests.rewards.users.{name}")
+    return function_job("verifier.target", f"tests.rewards.users.{name}")
 
 
 def alive(pid):
@@ -180,7 +180,7 @@ def test_an_interpreter_that_is_not_there_is_the_same_message(monkeypatch):
 
 
 def test_code_that_cannot_be_loaded_says_what_to_set():
-    bad = function_job("verifier", "no_such_module.judge")
+    bad = function_job("verifier.target", "no_such_module.judge")
     with pytest.raises(PoolError, match=r"verifier\.target=no_such_module\.judge: cannot be impo"):
         with_pool(lambda pool: pool.check([bad]))
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.types import Finish, Verdict
+from rewards.pool import WorkerPool
 from rewards.verifiers.latex import equal
 from rewards.verifiers.math import MathVerifier, integers_equal
 from tests.rewards.groups import completion, prompt
@@ -113,6 +114,33 @@ def test_a_repeated_answer_is_judged_once(monkeypatch):
 
     first, again = with_own_pool(judge)
     assert first is again
+
+
+class CountingPool(WorkerPool):
+    """A pool that counts what it is asked."""
+
+    asked = 0
+
+    async def ask(self, job, payload, seconds=None):
+        self.asked += 1
+        return await super().ask(job, payload, seconds)
+
+
+def test_answers_that_are_under_way_together_are_asked_once():
+    """Eight samples of one prompt that hang alike take one deadline, not eight."""
+
+    async def judge():
+        pool = CountingPool(workers=1, timeout_seconds=0.5, memory_gib=4.0)
+        verifier = MathVerifier(pool)
+        first = asyncio.create_task(verifier.compare("7", "9^{9^{9^9}}"))
+        others = [asyncio.create_task(verifier.compare("7", "9^{9^{9^9}}")) for _ in range(7)]
+        await asyncio.sleep(0)
+        first.cancel()
+        verdicts = await asyncio.gather(*others)
+        await pool.close()
+        return pool.asked, {verdict.correct for verdict in verdicts}
+
+    assert asyncio.run(judge()) == (1, {None})
 
 
 def test_a_failed_answer_is_not_kept():

@@ -110,9 +110,7 @@ def test_code_that_cannot_be_loaded_is_found_before_anything_starts() -> None:
     for section, wrong in {
         r"verifier\.target=nowhere\.f": {"verifier": CustomVerifierConfig(target="nowhere.f")},
         r"reward\.target=nowhere\.g": {"reward": CustomRewardConfig(target="nowhere.g")},
-        r"reward\.functions\.h\.target=nowhere\.h": {
-            "reward": CorrectConfig(functions={"h": "nowhere.h"})
-        },
+        r"reward\.functions\.h=nowhere\.h": {"reward": CorrectConfig(functions={"h": "nowhere.h"})},
     }.items():
         with pytest.raises(ValueError, match=rf"{section}: cannot be imported"):
             check_user_code(replace(good, **wrong))
