@@ -15,8 +15,7 @@ from rl.bench.bench import Result
 class Bench:
     """One benchmark: its function, what it measures, and its options, each value's default first.
 
-    The function is given the options by name; a value that stands alone is one that may be added
-    to later. It is imported when it runs.
+    The function is given the options by name, and imported when it runs.
     """
 
     run: str
