@@ -131,10 +131,14 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What the verifier found. `correct` is None when the grader failed: that is not 'wrong'."""
+    """What the verifier found. `correct` is None when the grader failed: that is not 'wrong'.
+
+    `parts` holds what the user's own functions made of the completion, by name.
+    """
 
     correct: bool | None
     reason: str = ""
+    parts: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,14 +1,17 @@
 """Composition: a score is the sum of named parts, and every part is kept.
 
 Flow: `with_length(term)` turns a formula on one group into a reward on the batch of an update;
-`gated(reward, gate)` takes the length part away from the groups that the gate does not select.
+`gated(reward, gate)` takes the length part away from the groups that the gate does not select;
+`with_parts` adds what the user's functions and the format check measure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from data.types import Group, Score
+from data.types import Completion, Group, Score, Verdict
 from rewards.protocols import Gate, LengthTerm, Reward, Verdicts
 
+Measure = Callable[[Completion, Verdict], dict[str, float]]
+"""Parts of a score that one completion and its verdict give, by name."""
 CORRECT, LENGTH = "correct", "length"
 
 
@@ -51,6 +54,26 @@ def gated(reward: Reward, gate: Gate) -> Reward:
         ]
 
     return gated_reward
+
+
+def with_parts(reward: Reward, measure: Measure) -> Reward:
+    """`reward`, with the further parts that `measure` finds in each completion."""
+
+    def reward_with_parts(groups: Sequence[Group], verdicts: Verdicts) -> list[list[Score]]:
+        return [
+            [
+                _with(scored, measure(completion, verdict))
+                for scored, completion, verdict in zip(row, group.completions, judged, strict=True)
+            ]
+            for row, group, judged in zip(reward(groups, verdicts), groups, verdicts, strict=True)
+        ]
+
+    return reward_with_parts
+
+
+def _with(scored: Score, further: dict[str, float]) -> Score:
+    parts = scored.parts | further
+    return Score(correct=scored.correct, parts=parts, total=scored.total + sum(further.values()))
 
 
 def _without_length(scored: Score) -> Score:

@@ -3,15 +3,22 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+OUR_PARTS = ("correct", "length", "format")
+"""Parts of a score that are not the user's."""
+
 
 @dataclass(kw_only=True)
 class VerifierConfig:
-    """How answers are judged (math_verify, in worker processes)."""
+    """Base of the `verifier` group: the processes in which answers are judged."""
 
-    workers: int = 1
-    """Processes that judge answers while others still generate."""
+    workers: int = 2
+    """Processes that judge answers while others still generate; they start when one is needed.
+    With two, an answer that hangs leaves one for the others."""
     timeout_seconds: float = 5.0
     """Longest time that one answer may take; beyond it the grader has failed."""
+    memory_gib: float = 4.0
+    """Address space of each process, so that 9^{9^{9^9}} cannot fill the machine; 0 is unbounded,
+    for user code that imports torch, say."""
 
     def problems(self) -> list[str]:
         found = []
@@ -21,6 +28,8 @@ class VerifierConfig:
             found.append(
                 f"verifier.timeout_seconds={self.timeout_seconds}: set a positive number of seconds"
             )
+        if self.memory_gib < 0:
+            found.append(f"verifier.memory_gib={self.memory_gib}: set 0 (unbounded) or more")
         return found
 
 
@@ -28,8 +37,29 @@ class VerifierConfig:
 class RewardConfig:
     """Base of the `reward` group."""
 
+    format_weight: float = 0.0
+    """Worth of a well-formed answer, the part `format`: thinking closed once, then a closed box."""
+    functions: dict[str, str] = field(default_factory=dict)
+    """Functions of the user's own, name to dotted path: each value is a part of the score.
+
+    They judge one completion each, in the verifier's processes and within its timeout."""
+
     def problems(self) -> list[str]:
-        return []
+        found = []
+        if self.format_weight < 0:
+            found.append(f"reward.format_weight={self.format_weight}: set 0 (none) or more")
+        for name, target in self.functions.items():
+            if name in OUR_PARTS or not name.isidentifier():
+                found.append(
+                    f"reward.functions.{name}: set another name, of letters, digits and _, that is "
+                    f"none of {', '.join(OUR_PARTS)}"
+                )
+            if "." not in target:
+                found.append(
+                    f"reward.functions.{name}={target!r}: a function is named by a dotted path; "
+                    f"set reward.functions.{name}=module.name"
+                )
+        return found
 
 
 @dataclass(kw_only=True)
@@ -47,11 +77,18 @@ class CustomRewardConfig(RewardConfig):
     target: str = ""
     """`module.name` of a Reward, or of a factory when `args` are given."""
     args: dict[str, Any] = field(default_factory=dict)
+    timeout_seconds: float = 60.0
+    """Longest time that the scores of one update may take; beyond it the run stops."""
 
     def problems(self) -> list[str]:
-        if "." in self.target:
-            return []
-        return [
-            f"reward.target={self.target!r}: a custom reward is a dotted path; "
-            "set reward.target=module.name"
-        ]
+        found = super().problems()
+        if "." not in self.target:
+            found.append(
+                f"reward.target={self.target!r}: a custom reward is a dotted path; "
+                "set reward.target=module.name"
+            )
+        if self.timeout_seconds <= 0:
+            found.append(
+                f"reward.timeout_seconds={self.timeout_seconds}: set a positive number of seconds"
+            )
+        return found

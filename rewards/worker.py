@@ -1,56 +1,111 @@
-"""A process that compares answers: requests come in on a socket, verdicts go out.
+"""A process that judges: requests come in on a socket, replies go out, one at a time.
 
-Run as a file by `rewards.verify`, one answer at a time in the main thread. It imports math_verify
-and nothing of ours, so that it starts in a fraction of a second and holds neither torch nor vLLM.
-Answers are parsed as LaTeX by a grammar; nothing in them is evaluated as Python.
+Run as a file by `rewards.pool`. It imports nothing of ours, nor math_verify, before a job that
+needs it is loaded: it starts in a fraction of a second and holds neither torch nor vLLM unless a
+user's function imports them. Frames are four bytes of length and msgpack; nothing is pickled.
 """
 
-import logging
+import ctypes
 import resource
+import signal
 import socket
 import sys
+from collections.abc import Callable
+from io import BufferedRWPair
+from pkgutil import resolve_name
+from typing import Any
 
 import msgspec
-from math_verify import LatexExtractionConfig, parse, verify
 
-MEMORY_BYTES = 4 << 30
-"""Address space of a worker: an answer such as 9^{9^{9^9}} must not take the machine down."""
-EXTRACTION = [LatexExtractionConfig(boxed_match_priority=0, try_extract_without_anchor=False)]
-
-
-def equal(reference: str, answer: str) -> bool:
-    """Whether math_verify finds the two LaTeX expressions equal; raises when it cannot tell."""
-    gold = _parsed(reference)
-    if not gold:
-        raise ValueError(f"the reference answer {reference[:80]!r} cannot be read")
-    return bool(verify(gold, _parsed(answer), timeout_seconds=None, raise_on_error=True))
+Function = Callable[[bytes], object]
+"""What a loader makes: msgpack in, anything that msgpack can write out."""
+PR_SET_PDEATHSIG = 1
 
 
-def serve(connection: socket.socket) -> None:
-    """Answers [reference, answer] with [equal or nil, reason], lengths first, until the end."""
-    stream = connection.makefile("rwb")
+class Setup(msgspec.Struct, tag=True):
+    """The first request: where modules are found, and how much memory the process may address."""
+
+    path: list[str]
+    memory_bytes: int
+
+
+class Load(msgspec.Struct, tag=True):
+    """Makes the function of job `job`: `loader` is `module:function`, called with `args`."""
+
+    job: int
+    loader: str
+    args: dict[str, Any]
+
+
+class Call(msgspec.Struct, tag=True):
+    """Calls the function of job `job`."""
+
+    job: int
+    payload: bytes
+
+
+class Reply(msgspec.Struct):
+    """The function's value, or in `failure` what it raised."""
+
+    value: Any = None
+    failure: str = ""
+
+
+Request = Setup | Load | Call
+
+
+def serve(stream: BufferedRWPair) -> None:
+    """Answers one request after the other until the other end closes."""
+    functions: dict[int, Function] = {}
     while header := stream.read(4):
-        reference, answer = msgspec.msgpack.decode(
-            stream.read(int.from_bytes(header)), type=tuple[str, str]
-        )
-        payload = msgspec.msgpack.encode(_judged(reference, answer))
-        stream.write(len(payload).to_bytes(4) + payload)
+        request = msgspec.msgpack.decode(stream.read(int.from_bytes(header)), type=Request)
+        stream.write(frame(attempt(functions, request)))
         stream.flush()
 
 
-def _judged(reference: str, answer: str) -> tuple[bool | None, str]:
+def attempt(functions: dict[int, Function], request: Request) -> bytes:
+    """The reply to `request`, encoded; whatever user code raises is a failure with its reason."""
     try:
-        return equal(reference, answer), ""
-    except (Exception, RecursionError, MemoryError) as error:
-        return None, f"{type(error).__name__}: {str(error)[:200]}"
+        return msgspec.msgpack.encode(Reply(value=_do(functions, request)), enc_hook=_scalar)
+    # User code may raise anything, sys.exit() included; its classes share no base of ours.
+    except (Exception, SystemExit) as error:
+        return msgspec.msgpack.encode(Reply(failure=f"{type(error).__name__}: {str(error)[:300]}"))
 
 
-def _parsed(latex: str) -> list[object]:
-    return list(parse(f"\\boxed{{{latex}}}", EXTRACTION, parsing_timeout=None, raise_on_error=True))
+def frame(payload: bytes) -> bytes:
+    """`payload` behind its length."""
+    return len(payload).to_bytes(4) + payload
+
+
+def _do(functions: dict[int, Function], request: Request) -> object:
+    match request:
+        case Setup(path=path, memory_bytes=memory):
+            sys.path[:] = path
+            if memory:
+                resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        case Load(job=job, loader=loader, args=args):
+            functions[job] = resolve_name(loader)(**args)
+        case Call(job=job, payload=payload):
+            return functions[job](payload)
+    return None
+
+
+def _scalar(value: Any) -> object:
+    """The number in a scalar of NumPy or torch; anything else cannot be sent."""
+    if not callable(getattr(value, "item", None)):
+        raise TypeError(f"{type(value).__name__} objects cannot be sent; return plain numbers")
+    return value.item()
+
+
+def _end_with_parent() -> None:
+    """A worker that hangs must not outlive a run that was killed (Linux)."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    logging.disable(logging.CRITICAL)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    with socket.socket(fileno=int(sys.argv[1])) as parent:
-        serve(parent)
+    _end_with_parent()
+    with (
+        socket.socket(fileno=int(sys.argv[1])) as parent,
+        parent.makefile("rwb") as connection,
+    ):
+        serve(connection)

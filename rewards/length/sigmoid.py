@@ -20,11 +20,13 @@ class SigmoidConfig(RewardConfig):
     """Largest reward that a correct answer can lose by its length."""
 
     def problems(self) -> list[str]:
+        found = super().problems()
         if 0 < self.alpha < 1:
-            return []
+            return found
         return [
+            *found,
             f"reward.alpha={self.alpha}: set 0 < reward.alpha < 1, so that a correct answer is "
-            "always worth more than a wrong one"
+            "always worth more than a wrong one",
         ]
 
 

@@ -98,7 +98,13 @@ def _with_hydra(path: Path, gathered: Gathered, groups: Groups) -> DictConfig:
     fill_config_store(groups)
     places = [f"hydra.searchpath=['file://{OURS}']"]
     with initialize_config_dir(config_dir=str(path.parent.absolute()), version_base="1.3"):
-        return hydra_compose(config_name=path.stem, overrides=places + gathered.overrides)
+        node = hydra_compose(config_name=path.stem, overrides=places + gathered.overrides)
+    # Hydra lays an option that the files do not choose over the values that they set for its group.
+    for leaf in gathered.leaves:
+        group = leaf.key.split(".")[0]
+        if group in groups and group not in gathered.chosen_by_files:
+            OmegaConf.update(node, leaf.key, leaf.value, force_add=True)
+    return node
 
 
 def _without_hydra(schema: Schema, leaves: Sequence[Leaf], groups: Groups) -> DictConfig:

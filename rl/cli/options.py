@@ -16,6 +16,11 @@ from rewards.correct import CorrectConfig
 from rewards.gates.grpo_lambda import ThresholdConfig, TopFractionConfig
 from rewards.gates.none import NoGateConfig
 from rewards.length.sigmoid import SigmoidConfig
+from rewards.verifiers.custom import CustomVerifierConfig
+from rewards.verifiers.exact import ExactConfig
+from rewards.verifiers.math import MathConfig
+from rewards.verifiers.multiple_choice import MultipleChoiceConfig
+from rewards.verifiers.string import StringConfig
 from rl.algorithms.table import ALGORITHMS
 from rl.config import ConstantLimitConfig, LearnerConfig, RunConfig
 from rollout.config import VllmConfig
@@ -31,6 +36,15 @@ class Option(NamedTuple):
 Groups = dict[str, dict[str, Option]]
 
 GROUPS: Groups = {
+    "verifier": {
+        "math": Option(MathConfig, "rewards.verifiers.math:build_verifier"),
+        "exact": Option(ExactConfig, "rewards.verifiers.exact:build_verifier"),
+        "string": Option(StringConfig, "rewards.verifiers.string:build_verifier"),
+        "multiple_choice": Option(
+            MultipleChoiceConfig, "rewards.verifiers.multiple_choice:build_verifier"
+        ),
+        "custom": Option(CustomVerifierConfig, "rewards.verifiers.custom:build_verifier"),
+    },
     "reward": {
         "correct": Option(CorrectConfig, "rewards.correct:build_reward"),
         "sigmoid": Option(SigmoidConfig, "rewards.length.sigmoid:build_reward"),
@@ -54,7 +68,7 @@ GROUPS: Groups = {
     },
 }
 
-UNCHOSEN = {"gate": "none"}
+UNCHOSEN = {"verifier": "math", "gate": "none"}
 """Options of groups that a recipe need not mention."""
 
 YAML_GROUPS = ("model", "data")

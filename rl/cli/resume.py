@@ -12,6 +12,10 @@ MAY_CHANGE = (
     "log",
     "rollout.num_threads",
     "learner.num_threads",
+    "verifier.workers",
+    "verifier.timeout_seconds",
+    "verifier.memory_gib",
+    "reward.timeout_seconds",
 )
 """Keys, or sections, that may differ from the interrupted run's."""
 

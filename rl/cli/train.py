@@ -14,12 +14,15 @@ import yaml
 from data.loading import load_prompts
 from data.sampler import PromptSampler
 from data.types import Prompt, Verdict
-from rewards.compose import gated
-from rewards.gates.none import NoGateConfig
-from rewards.protocols import Reward
-from rewards.verify import MathVerifier
 from rl.algorithms.dynamic_sampling import keep
 from rl.algorithms.table import group_advantages
+from rl.cli.judging import (
+    build_reward,
+    build_verifier,
+    check_user_code,
+    start_pool,
+    training_verifier,
+)
 from rl.cli.options import build
 from rl.cli.problems import LAB, model_folder
 from rl.cli.recipe import RecipeError
@@ -64,6 +67,7 @@ def follow(config: RunConfig) -> None:
 def lead(config: RunConfig, recipe: str, resolved: str) -> None:
     """Rank 0: reads the data, starts the parts, runs to the end, stops them in reverse order."""
     try:
+        check_user_code(config)
         training, held_out = read_prompts(config)
         start = open_run(config, recipe, resolved)
     except ValueError as error:
@@ -74,18 +78,20 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
         engine = start_engine(parts, config, loop, start.step)
         journal.progress.note(f"{engine.name} is ready")
         learner = start_learner(parts, config)
-        verifier = MathVerifier(config.verifier)
-        parts.callback(lambda: loop.run(verifier.close()))
+        pool = start_pool(parts, config.verifier, loop)
+        journal.judging_seconds = lambda: pool.busy_seconds
+        verifier = build_verifier(config, pool)
         stream = Stream(
-            engine, verifier, group_filter(config), loop, stream_settings(config), journal.fate
-        )
+            engine, training_verifier(config, pool, verifier), group_filter(config), loop,
+            stream_settings(config), journal.fate,
+        )  # fmt: skip
         parts.enter_context(closing(stream))
         run = Run(
             config=config,
             sampler=PromptSampler(training, config.seed),
             limit=build("limit", config.limit),
             stream=stream,
-            reward=build_reward(config),
+            reward=build_reward(config, parts, loop),
             advantages=group_advantages(config.algorithm),
             learner=learner,
             transfer=parts.enter_context(
@@ -173,14 +179,6 @@ def start_learner(parts: ExitStack, config: RunConfig) -> LearnerGroup:
     learner = LearnerGroup(DeepSpeedLearner(config, model_path(config), ranks), config, ranks)
     parts.enter_context(closing(learner))
     return learner
-
-
-def build_reward(config: RunConfig) -> Reward:
-    """The recipe's reward, its length part gated."""
-    reward: Reward = build("reward", config.reward)
-    if isinstance(config.gate, NoGateConfig):
-        return reward
-    return gated(reward, build("gate", config.gate, config.seed))
 
 
 def group_filter(config: RunConfig) -> Callable[[list[Verdict]], bool]:

@@ -1,6 +1,6 @@
 """What every finished step and evaluation leaves behind: files, tracker, progress, checkpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,10 @@ from rl.run.rollout_metrics import rollout_metrics, time_metrics
 from rl.run.tracker import Tracker
 from rollout.books import Fate, FateRecord
 
+FATE_METRICS = {fate: f"stream/{fate.value}" for fate in Fate} | {
+    Fate.GRADER_FAILED: "reward/failed"
+}
+
 
 @dataclass(slots=True, kw_only=True)
 class Journal:
@@ -27,6 +31,9 @@ class Journal:
     base: Evaluation | None = None
     num_tokens: float = 0.0
     """Prompt and sampled tokens since the start of the run; part of a checkpoint."""
+    judging_seconds: Callable[[], float] = lambda: 0.0
+    """Seconds that the verifier's processes have judged since the start."""
+    _judged_seconds: float = 0.0
     _seen: dict[Fate, int] = field(default_factory=dict)
     _history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -47,6 +54,7 @@ class Journal:
         metrics |= step.metrics
         metrics |= time_metrics(step.seconds, metrics["step_tokens"])
         metrics |= self._new_fates(fates)
+        metrics["time/judge"] = self._new_judging_seconds()
         self.num_tokens += metrics["step_tokens"] + sum(
             len(group.prompt.token_ids) * len(group.completions) for group in step.groups
         )
@@ -74,6 +82,7 @@ class Journal:
         self.base = self.base or evaluation
         append_metrics(self.folder, step, metrics)
         write_evaluation(self.folder, step, evaluation)
+        self._new_judging_seconds()  # those of an evaluation are not the next step's
         self.tracker.log(step, metrics)
         self.progress.evaluation(name, evaluation)
 
@@ -81,4 +90,8 @@ class Journal:
         """Completions that met each fate since the previous step."""
         new = {fate: total - self._seen.get(fate, 0) for fate, total in totals.items()}
         self._seen = dict(totals)
-        return {f"stream/{fate.value}": float(count) for fate, count in new.items()}
+        return {FATE_METRICS[fate]: float(count) for fate, count in new.items()}
+
+    def _new_judging_seconds(self) -> float:
+        before, self._judged_seconds = self._judged_seconds, self.judging_seconds()
+        return self._judged_seconds - before

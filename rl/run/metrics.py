@@ -37,6 +37,9 @@ METRICS: dict[str, Metric] = {
     "advantages/std_none_correct": Metric(
         "spread of advantages in groups without a right answer: length noise that is trained on"
     ),
+    "reward/failed": Metric(
+        "completions that verifier or reward functions failed to judge; they left their group"
+    ),
     # Length.
     "completions/mean_length": Metric("mean length, truncated ones at their limit", "tokens"),
     "completions/min_length": Metric("shortest completion", "tokens"),
@@ -93,7 +96,6 @@ METRICS: dict[str, Metric] = {
     # The stream: fates of completions since the previous step (`rollout.books.Fate`).
     "stream/trained": Metric("completions handed to the update"),
     "stream/dropped_uniform": Metric("completions in groups that dynamic sampling refused"),
-    "stream/grader_failed": Metric("completions without a verdict, left out of their group"),
     "stream/group_too_small": Metric("completions left alone in their group"),
     "stream/stale": Metric("completions in groups with a token beyond the staleness bound"),
     "stream/aborted": Metric("completions cancelled before they ended"),
@@ -104,6 +106,11 @@ METRICS: dict[str, Metric] = {
     "time/score": Metric("reward, advantages and batch", "s", varies=True),
     "time/learn": Metric("old log-probs and optimizer steps", "s", varies=True),
     "time/sync": Metric("weights from learner to engines", "s", varies=True),
+    "time/judge": Metric(
+        "judging, summed over the verifier's processes; runs beside the rollout, not in step_time",
+        "s",
+        varies=True,
+    ),
     "time/probe": Metric("comparing engine and learner", "s", varies=True),
     "time/evaluate": Metric("evaluation on held-out problems", "s", varies=True),
     "rollout/tokens_per_second": Metric(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from rewards.verifiers.math import MathConfig
 from rl.cli.compose import compose
 from rl.cli.machine import Machine
 from rl.cli.options import GROUPS, Groups, Option
@@ -239,7 +240,14 @@ def test_laying_values_over_the_schema_gives_what_hydra_gives(recipe: Path) -> N
     from rl.cli.leaves import schema_of
     from rl.cli.recipe import read_recipe
 
-    overrides = ["limit.max_response_tokens=99", "reward.alpha=0.1", "gate=none"]
+    overrides = ["limit.max_response_tokens=99", "reward.alpha=0.1", "gate=none", "verifier=math"]
     gathered = gather(read_recipe(recipe), overrides, GROUPS)
     by_hand = _without_hydra(schema_of(gathered.choices, GROUPS), gathered.leaves, GROUPS)
     assert OmegaConf.to_object(by_hand) == compose(recipe, overrides, CPU).config
+
+
+def test_values_of_a_group_that_the_recipe_does_not_choose_win(recipe: Path) -> None:
+    recipe.write_text(RECIPE + "verifier: {workers: 3, timeout_seconds: 9}\n", encoding="utf-8")
+    config = compose(recipe, ["verifier.workers=4"], CPU).config
+    assert type(config.verifier) is MathConfig
+    assert (config.verifier.workers, config.verifier.timeout_seconds) == (4, 9.0)

@@ -1,0 +1,43 @@
+"""The user's own function, named by a dotted path in a recipe."""
+
+from collections.abc import Callable
+from pkgutil import resolve_name
+from typing import Any
+
+
+def load_target(key: str, target: str, args: dict[str, Any], shape: str) -> Callable[..., Any]:
+    """The callable at `target`, or what the factory at `target` makes of `args`.
+
+    The recipe's folder must be importable. `key` is the recipe's key that names it, `shape`
+    what it is called with. Raises ValueError, with the key to set, when nothing callable is
+    there or the factory refuses its arguments.
+    """
+    found = _resolve(key, target, shape)
+    if not args:
+        return found
+    args_key = f"{key.removesuffix('target')}args"
+    try:
+        made = found(**args)
+    except TypeError as error:
+        raise ValueError(
+            f"{args_key}={args}: {target} refused them ({error}); set {args_key} to its parameters"
+        ) from error
+    if not callable(made):
+        raise ValueError(
+            f"{key}={target}: with {args_key} it is a factory, but it returned "
+            f"{type(made).__name__}, which cannot be called; return a {shape}"
+        )
+    return made  # type: ignore[no-any-return]
+
+
+def _resolve(key: str, target: str, shape: str) -> Callable[..., Any]:
+    try:
+        found = resolve_name(target)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"{key}={target}: cannot be imported ({error}); name a function as "
+            "module.name, where module.py lies beside the recipe or is installed"
+        ) from error
+    if not callable(found):
+        raise ValueError(f"{key}={target}: is a {type(found).__name__}; name a {shape}")
+    return found  # type: ignore[no-any-return]

@@ -1,0 +1,90 @@
+"""Judging and scoring, wired: the pool of worker processes, the verifier, the reward."""
+
+import asyncio
+from contextlib import ExitStack
+
+from rewards.compose import gated, with_parts
+from rewards.config import CustomRewardConfig, VerifierConfig
+from rewards.format import format_part
+from rewards.functions import function_jobs, with_functions
+from rewards.gates.none import NoGateConfig
+from rewards.pool import Job, PoolError, WorkerPool
+from rewards.process import in_its_own_process, reward_job
+from rewards.protocols import Reward, Verifier
+from rewards.verifiers.custom import CustomVerifierConfig, verifier_job
+from rl.cli.options import build
+from rl.config import RunConfig
+from rollout.background import BackgroundLoop
+
+
+def start_pool(
+    parts: ExitStack, config: VerifierConfig, loop: BackgroundLoop, workers: int = 0
+) -> WorkerPool:
+    """A pool on `loop`, of `workers` processes or else as configured; closed with `parts`."""
+    pool = WorkerPool(
+        workers=workers or config.workers,
+        timeout_seconds=config.timeout_seconds,
+        memory_gib=config.memory_gib,
+    )
+    parts.callback(lambda: loop.run(pool.close()))
+    return pool
+
+
+def build_verifier(config: RunConfig, pool: WorkerPool) -> Verifier:
+    """The recipe's verifier alone, as an evaluation needs it."""
+    verifier: Verifier = build("verifier", config.verifier, pool)
+    return verifier
+
+
+def training_verifier(config: RunConfig, pool: WorkerPool, verifier: Verifier) -> Verifier:
+    """`verifier` with the recipe's functions, whose values the reward adds."""
+    return with_functions(verifier, config.reward.functions, pool)
+
+
+def build_reward(config: RunConfig, parts: ExitStack, loop: BackgroundLoop) -> Reward:
+    """The recipe's reward, its length part gated, with what functions and format check add.
+
+    A user's reward runs in a process of its own, which keeps its state between updates.
+    """
+    if isinstance(config.reward, CustomRewardConfig):
+        pool = start_pool(parts, config.verifier, loop, workers=1)
+        reward = in_its_own_process(config.reward, pool, loop.run)
+    else:
+        reward = build("reward", config.reward)
+    if not isinstance(config.gate, NoGateConfig):
+        reward = gated(reward, build("gate", config.gate, config.seed))
+    if config.reward.functions:
+        reward = with_parts(reward, lambda completion, verdict: verdict.parts)
+    if weight := config.reward.format_weight:
+        reward = with_parts(reward, lambda c, verdict: {"format": format_part(c, weight)})
+    return reward
+
+
+def check_user_code(config: RunConfig) -> None:
+    """Raises ValueError when code that the recipe names cannot be loaded in a worker process."""
+    jobs = _user_jobs(config)
+    if not jobs:
+        return
+    try:
+        asyncio.run(_check(config.verifier, jobs))
+    except PoolError as error:
+        raise ValueError(str(error)) from error
+
+
+async def _check(config: VerifierConfig, jobs: list[Job]) -> None:
+    pool = WorkerPool(
+        workers=1, timeout_seconds=config.timeout_seconds, memory_gib=config.memory_gib
+    )
+    try:
+        await pool.check(jobs)
+    finally:
+        await pool.close()
+
+
+def _user_jobs(config: RunConfig) -> list[Job]:
+    jobs = list(function_jobs(config.reward.functions).values())
+    if isinstance(config.verifier, CustomVerifierConfig):
+        jobs.append(verifier_job(config.verifier))
+    if isinstance(config.reward, CustomRewardConfig):
+        jobs.append(reward_job(config.reward))
+    return jobs

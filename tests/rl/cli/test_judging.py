@@ -1,0 +1,121 @@
+"""Verifier, functions and reward of a recipe, wired, with faults that are real."""
+
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from data.types import Finish, Group, Score
+from rewards.config import CustomRewardConfig
+from rewards.correct import CorrectConfig
+from rewards.gates.none import NoGateConfig
+from rewards.verifiers.custom import CustomVerifierConfig
+from rewards.verifiers.exact import ExactConfig
+from rewards.verifiers.math import MathConfig
+from rl.cli.judging import (
+    build_reward,
+    build_verifier,
+    check_user_code,
+    start_pool,
+    training_verifier,
+)
+from rl.config import RunConfig
+from rollout.background import BackgroundLoop
+from rollout.books import Fate
+from rollout.stream import GraderError, Request, Stream, StreamSettings
+from tests.fakes import FakeEngine
+from tests.rl.builders import completion, prompt
+
+USERS = "tests.rewards.users"
+PROMPTS = [prompt(f"p{index}", answer="7") for index in range(3)]
+
+
+def config(**sections: Any) -> RunConfig:
+    right: dict[str, Any] = {
+        "verifier": ExactConfig(), "reward": CorrectConfig(), "gate": NoGateConfig()
+    }  # fmt: skip
+    return RunConfig(**right | sections)
+
+
+def judged_groups(run: RunConfig, prompts: int = 3) -> tuple[list[Any], dict[Fate, int], Any]:
+    """What a stream over the fake engine hands on, its fates, and the scores of it."""
+    with ExitStack() as parts:
+        loop = parts.enter_context(closing(BackgroundLoop()))
+        pool = start_pool(parts, run.verifier, loop)
+        verify = training_verifier(run, pool, build_verifier(run, pool))
+        settings = StreamSettings(group_size=4, seed=0)
+        stream = Stream(FakeEngine(), verify, lambda verdicts: True, loop, settings)
+        parts.enter_context(closing(stream))
+        reward = build_reward(run, parts, loop)
+        stream.submit(Request(prompt=p, limit=64, step=0) for p in PROMPTS[:prompts])
+        batch = stream.next_batch(prompts, version=0)
+        scores = reward([j.group for j in batch], [j.verdicts for j in batch])
+        return batch, stream.fates, scores
+
+
+def test_a_function_adds_its_part_to_the_reward() -> None:
+    reward = CorrectConfig(functions={"words": f"{USERS}.num_words"})
+    batch, fates, scores = judged_groups(config(reward=reward))
+    assert fates[Fate.GRADER_FAILED] == 0
+    for judged, row in zip(batch, scores, strict=True):
+        for completion_, score in zip(judged.group.completions, row, strict=True):
+            words = float(len(completion_.text.split()))
+            assert score.parts == {"correct": float(score.correct), "words": words}
+            assert score.total == score.parts["correct"] + words
+
+
+@pytest.mark.parametrize("fault", ["nan", "dies"])
+def test_what_fails_to_be_judged_leaves_its_group_and_is_counted(fault: str) -> None:
+    """All completions fail: no group is left, and none of them counts as wrong."""
+    reward = CorrectConfig(functions={"style": f"{USERS}.{fault}"})
+    batch, fates, _ = judged_groups(config(reward=reward), prompts=1)
+    assert batch == []
+    assert fates[Fate.GRADER_FAILED] == 4
+
+
+def test_a_verifier_that_always_fails_stops_the_run_by_name() -> None:
+    verifier = CustomVerifierConfig(target=f"{USERS}.raises")
+    with pytest.raises(GraderError, match=r"11 of the last 11 .*users\.raises raised ZeroDivis"):
+        judged_groups(config(verifier=verifier))
+
+
+def test_the_format_part_is_added_to_any_reward() -> None:
+    run = config(reward=CorrectConfig(format_weight=0.25))
+    formed = completion("a", 3, text=r"hm</think> \boxed{7}")
+    cut = completion("b", 3, Finish.LIMIT, text=r"hm</think> \boxed{7}")
+    with ExitStack() as parts:
+        loop = parts.enter_context(closing(BackgroundLoop()))
+        verify = build_verifier(run, start_pool(parts, run.verifier, loop))
+        verdicts = [[loop.run(verify(PROMPTS[0], each)) for each in (formed, cut)]]
+        groups = [Group(prompt=PROMPTS[0], completions=(formed, cut))]
+        scores = build_reward(run, parts, loop)(groups, verdicts)
+    assert scores == [
+        [
+            Score(correct=True, parts={"correct": 1.0, "format": 0.25}, total=1.25),
+            Score(correct=False, parts={"correct": 0.0, "format": 0.0}, total=0.0),
+        ]
+    ]
+
+
+def test_a_users_reward_scores_whole_updates_in_its_process() -> None:
+    reward = CustomRewardConfig(target="tests.rewards.user_rewards.counting")
+    _, _, scores = judged_groups(config(reward=reward))
+    assert [[score.total for score in row] for row in scores] == [[1.0] * 4] * 3
+
+
+def test_code_that_cannot_be_loaded_is_found_before_anything_starts() -> None:
+    good = config(reward=CorrectConfig(functions={"words": f"{USERS}.num_words"}))
+    check_user_code(good)
+    for section, wrong in {
+        r"verifier\.target=nowhere\.f": {"verifier": CustomVerifierConfig(target="nowhere.f")},
+        r"reward\.target=nowhere\.g": {"reward": CustomRewardConfig(target="nowhere.g")},
+        r"reward\.functions\.h=nowhere\.h": {"reward": CorrectConfig(functions={"h": "nowhere.h"})},
+    }.items():
+        with pytest.raises(ValueError, match=rf"{section}: cannot be imported"):
+            check_user_code(replace(good, **wrong))
+
+
+def test_without_code_of_the_users_no_process_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    check_user_code(config(verifier=MathConfig()))
