@@ -203,7 +203,10 @@ class Handler(BaseHTTPRequestHandler):
         upload: dict[str, Any] = {"href": f"{url}/storage/{oid}"}
         if chunk := self.hub.multipart_bytes:
             parts = {str(n): f"{url}/storage/{oid}/{n}" for n in range(1, ceil(size / chunk) + 1)}
-            upload = {"href": f"{url}/complete/{oid}", "header": {"chunk_size": str(chunk), **parts}}
+            upload = {
+                "href": f"{url}/complete/{oid}",
+                "header": {"chunk_size": str(chunk), **parts},
+            }
         actions = {"upload": upload, "verify": {"href": f"{url}/verify/{oid}"}}
         return {"oid": oid, "size": size, "authenticated": True, "actions": actions}
 

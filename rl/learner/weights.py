@@ -121,5 +121,14 @@ def write_safetensors(
         (folder / "model.safetensors.index.json").write_text(text)
 
 
+def write_configs(folder: Path, model: "PreTrainedModel", model_path: str, revision: str) -> None:
+    """The files of an export beside its weights: configs, and the initial model's tokenizer."""
+    from transformers import AutoTokenizer
+
+    model.config.save_pretrained(folder)
+    model.generation_config.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(model_path, revision=revision).save_pretrained(folder)
+
+
 def shard_name(number: int, total: int) -> str:
     return "model.safetensors" if total == 1 else f"model-{number:05d}-of-{total:05d}.safetensors"

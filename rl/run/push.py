@@ -109,7 +109,7 @@ def _paths(repository: "ModelInfo") -> list[str]:
 
 def _quiet() -> None:
     """Our messages say what happened; a progress bar is for a terminal."""
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     if not sys.stderr.isatty():
@@ -120,7 +120,7 @@ def _quiet() -> None:
 def _named(name: str) -> Iterator[None]:
     """Turns what huggingface_hub raises into one PushError."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
-    from huggingface_hub.utils import httpx
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
     try:
         yield

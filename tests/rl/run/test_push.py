@@ -69,9 +69,7 @@ def test_an_unchanged_push_makes_no_commit(hub: Hub, export: Path) -> None:
     assert hub.repositories[NAME].commits == ["initial commit", "first"]
 
 
-def test_a_changed_push_is_one_commit_that_takes_away_stale_weights(
-    hub: Hub, export: Path
-) -> None:
+def test_a_changed_push_is_one_commit_that_takes_away_stale_weights(hub: Hub, export: Path) -> None:
     push(export, NAME, "first")
     (export / "model.safetensors").unlink()
     for part in (1, 2):
@@ -149,7 +147,7 @@ def test_a_hub_that_fails_in_mid_upload_gets_no_commit(hub: Hub, export: Path) -
         push(export, NAME, "first")
     assert hub.repositories[NAME].commits == ["initial commit"]
     hub.fails = {"/commit/main": 500}
-    with pytest.raises(PushError, match="answered 500 .*nothing was committed, push again"):
+    with pytest.raises(PushError, match=r"answered 500 .*nothing was committed, push again"):
         push(export, NAME, "first")
     hub.fails = {}
     assert push(export, NAME, "first").changed
@@ -161,7 +159,7 @@ def test_no_network_is_one_message(export: Path, monkeypatch: pytest.MonkeyPatch
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     point_at(f"http://127.0.0.1:{port}", monkeypatch)
-    with pytest.raises(PushError, match="the Hub cannot be reached .*push again"):
+    with pytest.raises(PushError, match=r"the Hub cannot be reached .*push again"):
         push(export, NAME, "first")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(PushError, match="HF_HUB_OFFLINE is set"):
