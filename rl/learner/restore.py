@@ -36,12 +36,13 @@ def export_checkpoint(
     DeepSpeed's files are pickles: give checkpoints of your own, never a downloaded one. Raises
     ValueError when the files are missing, torn, or not of that model.
     """
+    saved = read_weights(checkpoint / TAG, adapters_only=bool(lora.rank))
     policy = load_model(model_path, model, None, torch.device("cpu"))
     if lora.rank:
         add_lora(policy, lora)
     weights = {
         name.removeprefix(POLICY): tensor
-        for name, tensor in read_weights(checkpoint / TAG, adapters_only=bool(lora.rank)).items()
+        for name, tensor in saved.items()
         if name.startswith(POLICY)
     }
     missing, unexpected = policy.load_state_dict(weights, strict=False)

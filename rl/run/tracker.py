@@ -85,6 +85,8 @@ def start_tracker(
         return Tracker(None)
     import wandb
 
+    # W&B copies tables before it sends them; by default into the user's home.
+    os.environ.setdefault("WANDB_DATA_DIR", str(folder / "wandb"))
     wandb.setup(wandb.Settings(silent=True))
     try:
         return Tracker(_init(_choose(mode), folder, project, config))
