@@ -23,8 +23,8 @@ from rl.cli.leaves import Schema, choice_problems, leaf_problem, schema_of
 from rl.cli.machine import Machine, this_machine
 from rl.cli.options import GROUPS, UNCHOSEN, Groups, fill_config_store
 from rl.cli.problems import run_problems
-from rl.cli.recipe import OURS, Leaf, RecipeError, read_recipe
-from rl.cli.secrets import mask, secret_problems
+from rl.cli.recipe import OURS, Leaf, RecipeError, read_recipe, walk
+from rl.cli.secrets import secret_problems
 from rl.config import RunConfig
 
 SCHEMA_LINE = "defaults: [schema, {choices}, _self_]"
@@ -70,12 +70,13 @@ def compose(
         )
         config = OmegaConf.to_object(node)
     except (HydraException, OmegaConfBaseException) as error:
-        raise RecipeError([mask(problem) for problem in [*found, _short(error)]]) from error
+        raise RecipeError([*found, _short(error)]) from error
     assert isinstance(config, RunConfig), "the schema is the root"
     found += run_problems(config, machine or this_machine())
-    found += secret_problems(_plain(node), os.environ)
+    values = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(values, dict)
+    found += secret_problems(walk(values), os.environ)
     if found:
-        found = [mask(problem) for problem in found]
         only_misplaced = len(found) == len(misplaced)
         instead = recipe_instead(recipe, misplaced, gathered) if only_misplaced else ""
         raise RecipeError(found, instead)
@@ -122,13 +123,6 @@ def _resolved_text(text: str, gathered: Gathered, node: DictConfig) -> str:
     values: Any = OmegaConf.to_yaml(node, resolve=True)
     header = SCHEMA_LINE.format(choices=", ".join(options))
     return "\n".join([*comments, header, values])
-
-
-def _plain(node: DictConfig) -> dict[str, Any]:
-    """The values of `node`, interpolations resolved."""
-    values = OmegaConf.to_container(node, resolve=True)
-    assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items()}
 
 
 def _short(error: Exception) -> str:

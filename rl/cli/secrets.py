@@ -6,10 +6,8 @@ other message.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-
-from rl.cli.recipe import walk
 
 KINDS = {
     "a Hugging Face key": r"\b(?:hf|api_org)_[A-Za-z0-9]{20,}",
@@ -36,15 +34,21 @@ COMMITS = re.compile(r"(^|[._])(revision|commit)$")
 """Keys whose 40 hex digits are a commit, not a W&B key."""
 
 
-def secret_problems(config: Mapping[str, Any], environment: Mapping[str, str]) -> list[str]:
-    """One line for each value of `config` that holds a key, with what to do instead."""
+def secret_problems(
+    leaves: Iterable[tuple[Sequence[str], Any]], environment: Mapping[str, str]
+) -> list[str]:
+    """One line for each value that holds a key, with what to do instead.
+
+    `leaves` are the parts of a config key and its value (`rl.cli.recipe.walk`), `environment` is
+    `os.environ`.
+    """
     hidden = [
         (name, value)
         for name, value in environment.items()
         if SECRET_VARIABLE.search(name) and len(value) >= SHORTEST
     ]
     found = []
-    for keys, leaf in walk(config):
+    for keys, leaf in leaves:
         key = ".".join(keys)
         for value in _texts(leaf):
             if kind := _kind(key, value, hidden):

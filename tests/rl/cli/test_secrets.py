@@ -4,7 +4,7 @@ import pytest
 
 from rl.cli.compose import compose
 from rl.cli.machine import Machine
-from rl.cli.recipe import RecipeError
+from rl.cli.recipe import RecipeError, walk
 from rl.cli.secrets import mask, secret_problems
 
 QUICKSTART = Path(__file__).resolve().parents[3] / "recipes" / "quickstart.yaml"
@@ -46,16 +46,17 @@ def test_a_value_that_the_environment_holds_as_a_secret_is_refused(
 
 def test_a_secret_name_is_enough() -> None:
     config = {"reward": {"args": {"api_key": "plain", "max_tokens": "8", "end_token": "<end>"}}}
-    (problem,) = secret_problems(config, {})
+    (problem,) = secret_problems(walk(config), {})
     assert problem.startswith("reward.args.api_key: holds a value under a secret's name")
 
 
 def test_a_commit_is_no_key() -> None:
-    assert secret_problems({"model": {"revision": KEYS["a W&B key"]}}, {}) == []
+    config = {"model": {"revision": KEYS["a W&B key"]}}
+    assert secret_problems(walk(config), {}) == []
 
 
 def test_short_values_of_the_environment_are_common_words() -> None:
-    assert secret_problems({"data": {"split": "train"}}, {"MY_TOKEN": "train"}) == []
+    assert secret_problems(walk({"data": {"split": "train"}}), {"MY_TOKEN": "train"}) == []
 
 
 def test_mask_leaves_other_text_as_it_is() -> None:
