@@ -199,14 +199,21 @@ class CheckpointConfig:
 class LogConfig:
     completions_per_step: int = 64
     """Completions written to completions/step_*.parquet."""
+    table_rows: int = 32
+    """Completions in a W&B table; 0 logs no tables."""
+    table_every_steps: int = 10
+    """Steps between tables of training completions; 0 logs those of evaluations only."""
     wandb: TrackerMode = TrackerMode.auto
     project: str = "laconic"
     progress: bool = True
 
     def problems(self) -> list[str]:
-        if self.completions_per_step >= 0:
-            return []
-        return [f"log.completions_per_step={self.completions_per_step}: set it to 0 or more"]
+        counts = {
+            "completions_per_step": self.completions_per_step,
+            "table_rows": self.table_rows,
+            "table_every_steps": self.table_every_steps,
+        }
+        return [f"log.{key}={n}: set it to 0 or more" for key, n in counts.items() if n < 0]
 
 
 @dataclass(kw_only=True)

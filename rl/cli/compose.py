@@ -5,6 +5,7 @@ sections and between them. What is wrong at one stage does not silence a later o
 the recipe without its bad parts.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,8 @@ from rl.cli.leaves import Schema, choice_problems, leaf_problem, schema_of
 from rl.cli.machine import Machine, this_machine
 from rl.cli.options import GROUPS, UNCHOSEN, Groups, fill_config_store
 from rl.cli.problems import run_problems
-from rl.cli.recipe import OURS, Leaf, RecipeError, read_recipe
+from rl.cli.recipe import OURS, Leaf, RecipeError, read_recipe, walk
+from rl.cli.secrets import secret_problems
 from rl.config import RunConfig
 
 SCHEMA_LINE = "defaults: [schema, {choices}, _self_]"
@@ -71,6 +73,9 @@ def compose(
         raise RecipeError([*found, _short(error)]) from error
     assert isinstance(config, RunConfig), "the schema is the root"
     found += run_problems(config, machine or this_machine())
+    values = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(values, dict)
+    found += secret_problems(walk(values), os.environ)
     if found:
         only_misplaced = len(found) == len(misplaced)
         instead = recipe_instead(recipe, misplaced, gathered) if only_misplaced else ""

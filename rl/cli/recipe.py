@@ -9,20 +9,22 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from rl.cli.secrets import mask
+
 OURS = Path(__file__).resolve().parents[2] / "recipes"
 
 
 class RecipeError(ValueError):
-    """A run cannot start as configured: its message lists every reason.
+    """A run cannot start as configured: its message lists every reason, keys masked.
 
     The launcher prints it without a traceback and exits with 2. `instead` is the text of a recipe
     that would do.
     """
 
     def __init__(self, problems: Sequence[str], instead: str = "") -> None:
-        self.problems = list(problems)
+        self.problems = [mask(problem) for problem in problems]
         self.instead = instead
-        lines = [f"- {problem}" for problem in problems]
+        lines = [f"- {problem}" for problem in self.problems]
         if instead:
             lines += ["", "A recipe to use instead:", "", instead.rstrip()]
         super().__init__("\n".join(lines))

@@ -147,7 +147,7 @@ def start_journal(parts: ExitStack, config: RunConfig, start: Start, resolved: s
         folder=start.folder,
         tracker=tracker,
         progress=progress,
-        completions_per_step=config.log.completions_per_step,
+        log=config.log,
         num_tokens=start.state.get("num_tokens", 0.0),
     )
     parts.callback(journal.flush)

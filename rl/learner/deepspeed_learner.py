@@ -29,7 +29,12 @@ from rl.learner.policy import Policy, pad_rows
 from rl.learner.process_group import Ranks
 from rl.learner.schedule import learning_rate
 from rl.learner.statistics import reduced
-from rl.learner.weights import checkpoint_weights, whole_weights, write_safetensors
+from rl.learner.weights import (
+    checkpoint_weights,
+    whole_weights,
+    write_configs,
+    write_safetensors,
+)
 from rollout.transfer import Transfer
 
 if TYPE_CHECKING:
@@ -52,6 +57,7 @@ class DeepSpeedLearner:
         self._settings = config.learner
         self._dtype = config.model.dtype
         self._model_path = model_path
+        self._revision = config.model.revision
         self.ranks = ranks
         self._partitioned = config.learner.zero_stage == 3
         self._bucket_bytes = config.rollout.sync_bucket_mib * 2**20
@@ -172,18 +178,11 @@ class DeepSpeedLearner:
         """The policy in Hugging Face format: safetensors, config, generation config, tokenizer."""
         if self.ranks.is_first:
             folder.mkdir(parents=True, exist_ok=True)
-            self._write_configs(folder)
+            write_configs(folder, self._model, self._model_path, self._revision)
         write_safetensors(
             folder, self._weights, self._bucket_bytes, self._partitioned, self.ranks.is_first
         )
         dist.barrier()
-
-    def _write_configs(self, folder: Path) -> None:
-        from transformers import AutoTokenizer
-
-        self._model.config.save_pretrained(folder)
-        self._model.generation_config.save_pretrained(folder)
-        AutoTokenizer.from_pretrained(self._model_path).save_pretrained(folder)
 
     def _load(self, config: RunConfig) -> "PreTrainedModel":
         zero3 = deepspeed_config(self._settings, self._dtype) if self._partitioned else None

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 SHARD_BYTES = 4 * 2**30
 
+LOADED_HERE = ("is_local", "local_files_only")
+"""How this machine loaded a tokenizer; transformers would save it as the tokenizer's own."""
+
 
 class Weight(NamedTuple):
     """A parameter by checkpoint name; `adapted` is the LoRA layer that changes it, if any."""
@@ -119,6 +122,18 @@ def write_safetensors(
         total = sum(weight.num_bytes for weight in weights)
         text = json.dumps({"metadata": {"total_size": total}, "weight_map": index}, indent=2)
         (folder / "model.safetensors.index.json").write_text(text)
+
+
+def write_configs(folder: Path, model: "PreTrainedModel", model_path: str, revision: str) -> None:
+    """The files of an export beside its weights: configs, and the initial model's tokenizer."""
+    from transformers import AutoTokenizer
+
+    model.config.save_pretrained(folder)
+    model.generation_config.save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(model_path, revision=revision)
+    for name in LOADED_HERE:
+        tokenizer.init_kwargs.pop(name, None)
+    tokenizer.save_pretrained(folder)
 
 
 def shard_name(number: int, total: int) -> str:

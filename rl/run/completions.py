@@ -51,7 +51,22 @@ def write_completions(
 
     All sequences are [P][G]. 0 rows write no file.
     """
-    rows = [
+    rows = trained_rows(step, groups, verdicts, scores, advantages)
+    parts = sorted({name for row in rows for name in row if name.startswith("parts/")})
+    if max_rows:
+        schema = pa.schema([*_TRAINED, *((name, pa.float64()) for name in parts)])
+        _write(folder / "completions", step, rows[:max_rows], schema)
+
+
+def trained_rows(
+    step: int,
+    groups: Sequence[Group],
+    verdicts: Sequence[Sequence[Verdict]],
+    scores: Sequence[Sequence[Score]],
+    advantages: Sequence[Sequence[float]],
+) -> list[dict[str, Any]]:
+    """One row per completion of the update, group after group; all sequences are [P][G]."""
+    return [
         {
             "step": step,
             **_completion_row(group.prompt, completion, verdict),
@@ -62,10 +77,12 @@ def write_completions(
         for group, *judged in zip(groups, verdicts, scores, advantages, strict=True)
         for completion, verdict, score, advantage in zip(group.completions, *judged, strict=True)
     ]
-    parts = sorted({name for row in rows for name in row if name.startswith("parts/")})
-    if max_rows:
-        schema = pa.schema([*_TRAINED, *((name, pa.float64()) for name in parts)])
-        _write(folder / "completions", step, rows[:max_rows], schema)
+
+
+def shown_rows(step: int, evaluation: Evaluation, max_rows: int) -> list[dict[str, Any]]:
+    """The first sample of the first `max_rows` problems: the same problems at every evaluation."""
+    rows = evaluation.sampled[:max_rows]
+    return [_evaluated_row(step, "sampled", samples[0]) for samples in rows]
 
 
 def write_evaluation(folder: Path, step: int, evaluation: Evaluation) -> None:

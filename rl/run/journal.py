@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rl.config import LogConfig
 from rl.evaluate.evaluation import Evaluation, aes, evaluation_metrics
-from rl.run.completions import write_completions, write_evaluation
+from rl.run.completions import shown_rows, trained_rows, write_completions, write_evaluation
 from rl.run.folder import append_metrics
 from rl.run.history import append_history
 from rl.run.loop import Step
@@ -27,7 +28,7 @@ class Journal:
     folder: Path
     tracker: Tracker
     progress: RunProgress
-    completions_per_step: int
+    log: LogConfig
     base: Evaluation | None = None
     num_tokens: float = 0.0
     """Prompt and sampled tokens since the start of the run; part of a checkpoint."""
@@ -67,10 +68,11 @@ class Journal:
             step.verdicts,
             step.scores,
             step.advantages,
-            self.completions_per_step,
+            self.log.completions_per_step,
         )
         self.flush()
         self.tracker.log(step.index, metrics)
+        self._table(step)
         self.progress.step(step.index, metrics)
 
     def evaluation(self, name: str, step: int, evaluation: Evaluation, seconds: float) -> None:
@@ -84,7 +86,19 @@ class Journal:
         write_evaluation(self.folder, step, evaluation)
         self._new_judging_seconds()  # those of an evaluation are not the next step's
         self.tracker.log(step, metrics)
+        self.tracker.table(
+            step, "eval/completions", shown_rows(step, evaluation, self.log.table_rows)
+        )
         self.progress.evaluation(name, evaluation)
+
+    def _table(self, step: Step) -> None:
+        """Training completions as a table, when it is time."""
+        every = self.log.table_every_steps
+        if every and step.index % every == 0:
+            rows = trained_rows(
+                step.index, step.groups, step.verdicts, step.scores, step.advantages
+            )
+            self.tracker.table(step.index, "completions", rows[: self.log.table_rows])
 
     def _new_fates(self, totals: Mapping[Fate, int]) -> dict[str, float]:
         """Completions that met each fate since the previous step."""

@@ -7,7 +7,7 @@ listed here.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -58,7 +58,6 @@ METRICS: dict[str, Metric] = {
     "step_tokens": Metric("tokens sampled for this step's batch", "tokens"),
     # Optimization.
     "loss": Metric("what the optimizer minimizes, mean over the minibatches"),
-    "policy_loss": Metric("the clipped surrogate alone"),
     "grad_norm": Metric("norm of the gradient before clipping"),
     "learning_rate": Metric("learning rate of the last optimizer step"),
     "entropy": Metric("mean entropy of the policy at sampled tokens", "nats"),
@@ -134,6 +133,48 @@ METRICS: dict[str, Metric] = {
     "eval/level_<level>/response_tokens": Metric("mean length at one level", "tokens"),
     "eval/aes": Metric("accuracy-efficiency score against the base, weights 1/3/5"),
 }
+
+HELD_OUT = "the recipe has held-out problems (data.eval_path)"
+
+CONDITIONS: dict[str, str] = {
+    "advantages/std_none_correct": "a group has no right answer",
+    "completions/mean_correct_length": "a completion is right",
+    "completions/mean_wrong_length": "a completion is wrong",
+    "kl": "algorithm.kl_coefficient > 0",
+    "probe/max_logprob_gap": "rollout.probe_tokens > 0",
+    "time/evaluate": HELD_OUT,
+    "eval/": HELD_OUT,
+    "eval/correct_tokens": "a completion of the evaluation is right",
+    "eval/wrong_tokens": "a completion of the evaluation is wrong",
+    "eval/accuracy_greedy": "evaluation.greedy",
+    "eval/response_tokens_greedy": "evaluation.greedy",
+    "eval/level_<level>/accuracy": "the problems have levels",
+    "eval/level_<level>/response_tokens": "the problems have levels",
+    "eval/aes": "it is the second evaluation or a later one",
+}
+"""What must be so for a name, or a beginning of names, to be logged; all others always are."""
+
+TABLES: dict[str, str] = {
+    "completions": "completions of a training step with their rewards, every log.table_every_steps",
+    "eval/completions": "the first sample of the first problems, at every evaluation",
+}
+"""Tables that W&B gets beside the metrics, of at most log.table_rows; parquet holds more."""
+
+
+def condition(name: str) -> str:
+    """What must be so for a listed name to be logged; empty when it always is."""
+    return CONDITIONS.get(name) or CONDITIONS.get(f"{name.partition('/')[0]}/", "")
+
+
+def matching(name: str, logged: Iterable[str]) -> list[str]:
+    """Those of `logged` that a listed name, perhaps a family, stands for."""
+    return [each for each in logged if _pattern(name).fullmatch(each)]
+
+
+def check_table(name: str) -> None:
+    """Raises ValueError when a table is not listed."""
+    if name not in TABLES:
+        raise ValueError(f"{name!r} is not in TABLES of rl/run/metrics.py; add it with its meaning")
 
 
 def check_names(metrics: Mapping[str, float]) -> None:

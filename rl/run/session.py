@@ -8,8 +8,9 @@ from typing import Any
 from data.wire import decode, encode
 from rl.config import RunConfig
 from rl.evaluate.evaluation import Evaluation
+from rl.run.card import write_model_card
 from rl.run.checkpoint import find_checkpoint, move_aside_after, read_state, save_checkpoint
-from rl.run.export import check_export, write_model_card
+from rl.run.export import check_export
 from rl.run.folder import create_run_folder, write_recipe, write_summary
 from rl.run.judge import Judge
 from rl.run.loop import Run, Step, train
@@ -71,7 +72,7 @@ def run_to_end(run: Run, start: Start, judge: Judge, lab_version: str) -> None:
         base=base,
         final=final,
     )
-    write_model_card(export, run.config.model.path, summary)
+    write_model_card(export, start.folder)
     check_export(export)
     judge.journal.tracker.summarize(summary)
     if base and final:

@@ -7,12 +7,13 @@ with which a resumed run continues the same W&B run.
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 from rl.config import TrackerMode
+from rl.run.metrics import check_table
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,16 @@ class Tracker:
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Logs one step; W&B drops a step lower than the last."""
         self._try("log", lambda run: run.log(dict(metrics), step=step))
+
+    def table(self, step: int, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Logs rows that share their keys as the table `name` of `step`; nothing without rows.
+
+        `step` may be that of the last `log`, and its metrics then stand beside the table.
+        """
+        if not rows:
+            return
+        check_table(name)
+        self._try("table", lambda run: run.log({name: _table(rows)}, step=step))
 
     def summarize(self, summary: Mapping[str, Any]) -> None:
         """Puts the contents of `summary.json` beside the run's last metrics."""
@@ -74,6 +85,8 @@ def start_tracker(
         return Tracker(None)
     import wandb
 
+    # W&B copies tables before it sends them; by default into the user's home.
+    os.environ.setdefault("WANDB_DATA_DIR", str(folder / "wandb"))
     wandb.setup(wandb.Settings(silent=True))
     try:
         return Tracker(_init(_choose(mode), folder, project, config))
@@ -81,6 +94,15 @@ def start_tracker(
         logger.warning("W&B: cannot start online (%s); recording offline", error)
         wandb.teardown()
         return Tracker(_init("offline", folder, project, config))
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> Any:
+    import wandb
+
+    columns = list(rows[0])
+    data = [[row[column] for column in columns] for row in rows]
+    # A step without budgets has a column of nothing, one without failures a column of "".
+    return wandb.Table(columns=columns, data=data, allow_mixed_types=True)
 
 
 def _finish(run: Any, exit_code: int) -> None:

@@ -85,3 +85,16 @@ async def verify_text(prompt: Prompt, completion: Completion) -> Verdict:
     if completion.text == "?":
         return Verdict(correct=None, reason="timeout")
     return Verdict(correct=completion.text == prompt.answer)
+
+
+GROUPS = [
+    group("a", completion("a0", 4), completion("a1", 16, Finish.LIMIT, "so 4", versions=(1, 3))),
+    group("b", completion("b0", 3), completion("b1", 2)),
+]
+VERDICTS = [
+    [Verdict(correct=True), Verdict(correct=False, reason="no answer found")],
+    [Verdict(correct=True), Verdict(correct=True)],
+]
+SCORES = [[score(True, 0.5), score(False, -0.5)], [score(True), score(True)]]
+ADVANTAGES = [[1.0, -1.0], [0.0, 0.0]]
+"""Two groups of two completions, their verdicts, scores and advantages: one update, [P][G]."""

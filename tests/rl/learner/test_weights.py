@@ -8,7 +8,12 @@ from transformers import AutoModelForCausalLM
 from rl.config import LoraConfig
 from rl.learner import weights
 from rl.learner.model import add_lora
-from rl.learner.weights import checkpoint_weights, whole_weights, write_safetensors
+from rl.learner.weights import (
+    checkpoint_weights,
+    whole_weights,
+    write_configs,
+    write_safetensors,
+)
 
 
 def names(model_path: Path) -> list[str]:
@@ -82,3 +87,13 @@ def test_shards_load_as_the_same_model(
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
     for name, tensor in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor)
+
+
+def test_the_tokenizer_does_not_say_how_this_machine_loaded_it(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    write_configs(tmp_path, model, str(tiny_model), "main")
+    saved = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert not {"is_local", "local_files_only"} & set(saved)
+    assert {path.name for path in tmp_path.iterdir()} >= {"config.json", "generation_config.json"}

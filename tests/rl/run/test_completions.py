@@ -3,21 +3,17 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from data.types import Finish, Verdict
 from rl.evaluate.evaluate import evaluate
 from rl.run.completions import write_completions, write_evaluation
-from tests.rl.builders import TableEngine, completion, group, prompt, score, verify_text
-
-GROUPS = [
-    group("a", completion("a0", 4), completion("a1", 16, Finish.LIMIT, "so 4", versions=(1, 3))),
-    group("b", completion("b0", 3), completion("b1", 2)),
-]
-VERDICTS = [
-    [Verdict(correct=True), Verdict(correct=False, reason="no answer found")],
-    [Verdict(correct=True), Verdict(correct=True)],
-]
-SCORES = [[score(True, 0.5), score(False, -0.5)], [score(True), score(True)]]
-ADVANTAGES = [[1.0, -1.0], [0.0, 0.0]]
+from tests.rl.builders import (
+    ADVANTAGES,
+    GROUPS,
+    SCORES,
+    VERDICTS,
+    TableEngine,
+    prompt,
+    verify_text,
+)
 
 
 def test_completions_are_written_with_everything_that_judged_them(tmp_path: Path) -> None:

@@ -7,23 +7,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from rl.run.export import check_export, write_model_card
-
-FIGURES = {
-    "accuracy": 0.9,
-    "response_tokens": 80.0,
-    "accuracy_greedy": None,
-    "response_tokens_greedy": None,
-}
-SUMMARY: dict[str, Any] = {
-    "recipe": "quickstart",
-    "engine": "vllm 0.32.0",
-    "commit": "",
-    "seed": 1,
-    "steps": 30,
-    "base": FIGURES,
-    "final": {**FIGURES, "response_tokens": 30.0},
-}
+from rl.run.export import check_export
 
 
 @pytest.fixture
@@ -68,24 +52,3 @@ def test_a_weight_that_is_not_finite_is_named(export: Path) -> None:
     edit(export, lambda weights: weights["model.norm.weight"].fill_(float("nan")))
     with pytest.raises(ValueError, match=r"model\.norm\.weight is not finite"):
         check_export(export)
-
-
-def test_card_shows_what_was_measured_before_and_after(tmp_path: Path) -> None:
-    write_model_card(tmp_path, "lab:short", SUMMARY)
-    card = (tmp_path / "README.md").read_text()
-    assert "| response tokens, sampled | 80.0 | 30.0 |" in card
-    assert "greedy" not in card
-    assert "Recipe `quickstart`, seed 1, 30 steps, sampled with vllm 0.32.0." in card
-    assert "base_model" not in card
-
-
-def test_card_links_a_base_model_of_the_hub(tmp_path: Path) -> None:
-    write_model_card(tmp_path, "someone/model", {**SUMMARY, "base": None})
-    card = (tmp_path / "README.md").read_text()
-    assert "base_model: someone/model" in card
-    assert "not evaluated" in card
-
-
-def test_card_does_not_show_where_a_local_model_lies(tmp_path: Path) -> None:
-    write_model_card(tmp_path, str(tmp_path / "model"), SUMMARY)
-    assert str(tmp_path) not in (tmp_path / "README.md").read_text()

@@ -22,6 +22,7 @@ def no_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))
     wandb.teardown()
     yield
     wandb.teardown()
@@ -81,10 +82,16 @@ def test_without_a_key_the_run_is_recorded_offline_in_its_folder(
     tracker = start_tracker(TrackerMode.auto, folder, "laconic", RECIPE)
     assert Path(tracker.location).parent == folder / "wandb"
     tracker.log(1, {"reward": 0.25, "rewards/length/mean": -0.5})
+    shown = [{"id": "a", "budget": None}, {"id": "b", "budget": 8}]
+    tracker.table(1, "completions", shown)
     tracker.log(2, {"reward": 0.5})
+    tracker.table(2, "completions", [])
     tracker.summarize({"final": {"accuracy": 0.9}})
     tracker.close()
     rows = history(folder)
+    assert [row for row in rows if "completions" in row] == rows[:1]
+    (table,) = folder.glob("wandb/offline-run-*/files/media/table/completions_1_*.table.json")
+    assert json.loads(table.read_text())["data"] == [["a", None], ["b", 8]]
     assert [(row["_step"], row["reward"]) for row in rows] == [(1, 0.25), (2, 0.5)]
     assert rows[0]["rewards/length/mean"] == -0.5
     (run,) = [r.run for r in records(folder) if r.WhichOneof("record_type") == "run"]
@@ -102,6 +109,11 @@ def test_a_resumed_run_keeps_its_id(tmp_path: Path) -> None:
         tracker.close()
     ids = {r.run.run_id for r in records(folder) if r.WhichOneof("record_type") == "run"}
     assert ids == {(folder / "wandb_id").read_text()}
+
+
+def test_a_table_that_is_not_listed_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"'samples' is not in TABLES of rl/run/metrics\.py"):
+        Tracker(None).table(1, "samples", [{"id": "a"}])
 
 
 def test_off_writes_nothing(tmp_path: Path) -> None:

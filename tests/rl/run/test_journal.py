@@ -1,0 +1,96 @@
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rl.config import LogConfig
+from rl.evaluate.evaluate import evaluate
+from rl.run.journal import Journal
+from rl.run.loop import Step
+from rl.run.metrics import TABLES
+from rl.run.progress import RunProgress
+from rl.run.tracker import Tracker
+from rollout.books import Fate
+from tests.rl.builders import ADVANTAGES, GROUPS, SCORES, VERDICTS, TableEngine, verify_text
+from tests.rl.run_folders import BEFORE, PROMPTS
+
+
+class WandbRun:
+    """What the tracker calls of a `wandb.Run`, kept; `fails` raises as a lost service does."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.logged: list[tuple[int, dict[str, Any]]] = []
+        self._fails = fails
+
+    def log(self, values: dict[str, Any], step: int) -> None:
+        if self._fails:
+            raise ConnectionResetError("lost")
+        self.logged.append((step, values))
+
+
+def write(folder: Path, run: WandbRun | None) -> None:
+    """One evaluation, five steps, one evaluation."""
+    folder.mkdir()
+    journal = Journal(
+        folder=folder,
+        tracker=Tracker(run),
+        progress=RunProgress(5, enabled=False),
+        log=LogConfig(table_rows=3, table_every_steps=2),
+    )
+    evaluation = asyncio.run(
+        evaluate(
+            TableEngine(BEFORE), PROMPTS, verify_text, name="base", limit=16, samples_per_problem=2
+        )
+    )
+    journal.evaluation("base", 0, evaluation, seconds=1.0)
+    for index in range(1, 6):
+        step = Step(
+            index=index,
+            groups=GROUPS,
+            verdicts=VERDICTS,
+            scores=SCORES,
+            advantages=ADVANTAGES,
+            metrics={"loss": 0.5},
+            seconds={"rollout": 2.0},
+        )
+        journal.step(step, dict.fromkeys(Fate, index))
+    journal.evaluation("step 5", 5, evaluation, seconds=1.0)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def without(tmp_path: Path) -> dict[str, bytes]:
+    write(tmp_path / "without", None)
+    return files(tmp_path / "without")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_is_on_disk_is_the_same_with_and_without_the_tracker(
+    tmp_path: Path, without: dict[str, bytes], fails: bool
+) -> None:
+    write(tmp_path / "with", WandbRun(fails=fails))
+    assert files(tmp_path / "with") == without
+    assert len(without["metrics.jsonl"].splitlines()) == 7
+
+
+def test_tables_come_with_every_evaluation_and_every_few_steps(tmp_path: Path) -> None:
+    run = WandbRun()
+    write(tmp_path / "run", run)
+    tables = [(step, name) for step, values in run.logged for name in values if name in TABLES]
+    assert tables == [
+        (0, "eval/completions"),
+        (2, "completions"),
+        (4, "completions"),
+        (5, "eval/completions"),
+    ]
+    sizes = {name: len(v[name].data) for _, v in run.logged for name in v if name in TABLES}
+    assert sizes == {"completions": 3, "eval/completions": 2}
+    assert sorted({step for step, _ in run.logged}) == [0, 1, 2, 3, 4, 5]
