@@ -27,6 +27,7 @@ from rl.config import RunConfig
 from rl.learner.deepspeed_learner import DeepSpeedLearner
 from rl.learner.process_group import start_process_group, stop_process_group
 from rl.learner.ranks import LearnerGroup, serve
+from rl.run.guards import Watch, read_history
 from rl.run.journal import Journal
 from rl.run.judge import Judge
 from rl.run.loop import Run
@@ -141,6 +142,7 @@ def start_journal(parts: ExitStack, config: RunConfig, start: Start, resolved: s
         folder=start.folder,
         tracker=tracker,
         progress=progress,
+        watch=Watch(config.guards, config.prompts_per_step, read_history(start.folder)),
         completions_per_step=config.log.completions_per_step,
         num_tokens=start.state.get("num_tokens", 0.0),
     )

@@ -8,6 +8,7 @@ from typing import Any
 from rl.evaluate.evaluation import Evaluation, aes, evaluation_metrics
 from rl.run.completions import write_completions, write_evaluation
 from rl.run.folder import append_metrics
+from rl.run.guards import Watch
 from rl.run.history import append_history
 from rl.run.loop import Step
 from rl.run.progress import RunProgress
@@ -23,6 +24,7 @@ class Journal:
     folder: Path
     tracker: Tracker
     progress: RunProgress
+    watch: Watch
     completions_per_step: int
     base: Evaluation | None = None
     num_tokens: float = 0.0
@@ -51,6 +53,7 @@ class Journal:
             len(group.prompt.token_ids) * len(group.completions) for group in step.groups
         )
         metrics["num_tokens"] = self.num_tokens
+        metrics |= self.watch(step.index, metrics)
         append_metrics(self.folder, step.index, metrics)
         write_completions(
             self.folder,
@@ -64,6 +67,8 @@ class Journal:
         self.flush()
         self.tracker.log(step.index, metrics)
         self.progress.step(step.index, metrics)
+        for alarm in self.watch.news:
+            self.progress.note(alarm.message)
 
     def evaluation(self, name: str, step: int, evaluation: Evaluation, seconds: float) -> None:
         """Logs one evaluation; the first one is the base that later ones are compared with."""
