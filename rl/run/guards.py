@@ -19,8 +19,11 @@ Row = Mapping[str, float]
 History = Sequence[Row]
 """The steps of a run in order, the newest last; never empty."""
 
-STANDARD_ERRORS = 5.0
-"""A fall of the accuracy counts from here on: it is measured from the best of many windows."""
+REFERENCE_WINDOWS = 4
+"""Windows whose best mean is the level that the accuracy is held to."""
+
+STANDARD_ERRORS = 4.0
+"""A fall of the accuracy counts from here on: a long run asks thousands of times."""
 
 LOSS_AND_GRADIENT = ("loss", "grad_norm")
 RESTORED = "guards/restored_step"
@@ -100,28 +103,34 @@ def num_broken(row: Row) -> float:
 
 
 def accuracy_fall(history: History, setting: Setting) -> str | None:
-    """The window's accuracy a is below (1 - threshold) b and beyond chance of b, the best before.
+    """The window's accuracy a is below (1 - threshold) b, and by more than chance explains.
 
-    b is the first step's accuracy or that of the best window before this one. Chance is
-    `STANDARD_ERRORS` sqrt(p (1 - p) / (P W)), p halfway between a and b: prompts are independent,
-    completions of one prompt perhaps not at all.
+    b is the run's best mean over `REFERENCE_WINDOWS` windows before this one, or over all the
+    steps before while they are fewer. Chance is `STANDARD_ERRORS` of a difference of means of
+    n and m steps: sqrt(p (1 - p) / P (1 / n + 1 / m)) with p halfway between a and b. Prompts are
+    taken as independent, completions of one prompt as alike.
     """
     values = column(history, "accuracy")
     if len(values) < 2:
         return None
     recent = values[1:][-setting.window :]
     earlier = values[: len(values) - len(recent)]
-    ends = range(setting.window, len(earlier) + 1)
-    best = max([values[0], *(mean(earlier[end - setting.window : end]) for end in ends)])
-    now = mean(recent)
+    span = min(len(earlier), REFERENCE_WINDOWS * setting.window)
+    now, best = mean(recent), best_mean(earlier, span)
     halfway = (now + best) / 2
-    error = math.sqrt(halfway * (1 - halfway) / (setting.num_groups * len(recent)))
-    if best - now <= max(setting.threshold * best, STANDARD_ERRORS * error):
+    variance = halfway * (1 - halfway) / setting.num_groups * (1 / len(recent) + 1 / span)
+    chance = STANDARD_ERRORS * math.sqrt(variance)
+    if not best - now > max(setting.threshold * best, chance):
         return None
     return (
         f"accuracy {now:.3f} over the last {len(recent)} steps, {1 - now / best:.0%} below the "
         f"{best:.3f} that the run had (allowed {setting.threshold:.0%})"
     )
+
+
+def best_mean(values: Sequence[float], span: int) -> float:
+    """The largest mean of `span` consecutive values."""
+    return max(mean(values[end - span : end]) for end in range(span, len(values) + 1))
 
 
 def length_collapse(history: History, setting: Setting) -> str | None:
