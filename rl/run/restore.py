@@ -1,7 +1,8 @@
 """What alarms lead to: the last good checkpoint in force again, and the run goes on or ends.
 
-A checkpoint is good when it is older than the window that raised the alarm: the window's steps are
-what is wrong. Later ones are set aside as `step_N.suspect`, so that resuming does not find them.
+A checkpoint is good when its weights were measured before the window that raised the alarm: the
+weights of step N are those that sample step N + 1. Later checkpoints are set aside as
+`step_N.suspect`, so that resuming does not find them.
 """
 
 import shutil
@@ -24,7 +25,7 @@ def respond(run: Run, journal: Journal, step: int) -> None:
     if not acting:
         return
     messages = " ".join(alarm.message for alarm in acting)
-    checkpoint = roll_back(journal.folder / "checkpoints", step - guards.window)
+    checkpoint = roll_back(journal.folder / "checkpoints", step - guards.window - 1)
     refusal = why_not_restore([a.action for a in acting], watch.num_restores, guards, checkpoint)
     if refusal or checkpoint is None:
         kept = f"the last good checkpoint is {checkpoint}" if checkpoint else "none is good"
