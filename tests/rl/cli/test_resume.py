@@ -35,7 +35,7 @@ def test_overrides_that_would_change_the_run_are_refused(run_folder: Path) -> No
         resumed(RECIPE, ["resume=latest", "seed=1", "learner.learning_rate=1"])
     assert caught.value.problems == [
         f"{text!r} with resume=latest: the resumed run keeps its recipe; only num_steps, "
-        "evaluation, checkpoint, log, rollout.num_threads, learner.num_threads may be set"
+        "evaluation, checkpoint, guards, log, rollout.num_threads, learner.num_threads may be set"
         for text in ("seed=1", "learner.learning_rate=1")
     ]
 

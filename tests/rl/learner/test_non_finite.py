@@ -1,4 +1,7 @@
-"""A gradient that is not finite, at every ZeRO stage: weights and optimizer stay as they were."""
+"""What keeps a run's weights sound, at every ZeRO stage.
+
+A gradient that is not finite is left out, and an earlier checkpoint comes back in mid-run.
+"""
 
 import math
 from dataclasses import replace
@@ -48,3 +51,16 @@ def test_an_update_with_a_bad_gradient_is_left_out(
     assert not math.isfinite(bad["grad_norm"])
     assert bad["weights/l2"] == before["weights/l2"]
     assert hit.update(steps[2]) == clean.update(steps[2])
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_an_earlier_checkpoint_comes_back_in_mid_run(
+    stage: int, tiny_model: Path, ranks: Ranks, steps: Work, tmp_path: Path
+) -> None:
+    trained = learner(tiny_model, ranks, stage)
+    trained.update(steps[0])
+    trained.save(tmp_path / "learner")
+    expected = trained.update(steps[1])
+    trained.update(steps[2])
+    trained.load(tmp_path / "learner")
+    assert trained.update(steps[1]) == expected
