@@ -15,6 +15,7 @@ class ModelConfig:
     num_parameters: int = 0
     num_layers: int = 0
     hidden_size: int = 0
+    intermediate_size: int = 0
     num_kv_heads: int = 0
     head_dim: int = 0
     vocab_size: int = 0

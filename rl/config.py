@@ -9,6 +9,7 @@ from enum import Enum
 
 from data.config import DataConfig, ModelConfig
 from rewards.config import GateConfig, RewardConfig, VerifierConfig
+from rl.run.config import GuardsConfig
 from rollout.config import RolloutConfig
 
 
@@ -237,6 +238,7 @@ class RunConfig:
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    guards: GuardsConfig = field(default_factory=GuardsConfig)
     log: LogConfig = field(default_factory=LogConfig)
     run: RunSection = field(default_factory=RunSection)
     seed: int = 0

@@ -17,6 +17,7 @@ from rl.cli.machine import Machine, this_machine
 from rl.cli.recipe import RecipeError, show
 from rl.cli.resume import resumed
 from rl.cli.threads import set_learner_threads
+from rl.run.guards import GuardError
 from rollout.engine import EngineError
 from rollout.stream import GraderError
 
@@ -52,7 +53,7 @@ def launch(recipe: Path, overrides: Sequence[str]) -> int:
     except RecipeError as error:
         refuse(recipe, error, machine)
         return 2
-    except (EngineError, GraderError, PoolError, RewardError) as error:
+    except (EngineError, GraderError, GuardError, PoolError, RewardError) as error:
         logger.error("laconic: %s: %s", type(error).__name__, error)
         return 1
     return 0

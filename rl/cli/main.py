@@ -41,6 +41,23 @@ def plan(asked: argparse.Namespace) -> int:
     return 0
 
 
+def doctor(asked: argparse.Namespace) -> int:
+    """`laconic doctor`: what works here, and the mend for what does not; 0 if the quickstart runs.
+
+    A line is `ok`, `warn` (something the quickstart does not need) or `fail`.
+    """
+    from rl.cli.doctor import examine
+    from rl.cli.finding import line, runs, verdict
+
+    findings = []
+    for finding in examine(this_machine(), engine=asked.engine):
+        findings.append(finding)
+        sys.stdout.write(line(finding) + "\n")
+        sys.stdout.flush()
+    sys.stdout.write(f"\n{verdict(findings)}\n")
+    return 0 if runs(findings) else 1
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="laconic", description="Trains reasoning models to think in fewer tokens."
@@ -52,6 +69,11 @@ def _parser() -> argparse.ArgumentParser:
     planner.add_argument("--nproc-per-node", type=int, help="learner processes, as for torchrun")
     bench.add_command(commands)
     export.add_command(commands)
+    examiner = commands.add_parser("doctor", help="what works here, and the mend for what does not")
+    examiner.add_argument(
+        "--engine", action="store_true", help="also start vLLM and sample a token"
+    )
+    examiner.set_defaults(run=doctor, overrides=[])
     return parser
 
 

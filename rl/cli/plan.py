@@ -23,8 +23,8 @@ def plan_text(recipe: Path, config: RunConfig, machine: Machine) -> str:
     if shapes is None:
         lines.append(
             f"memory: the shapes of {config.model.path} are unknown here; set "
-            "model.num_parameters, model.num_layers, model.hidden_size, model.num_kv_heads and "
-            "model.head_dim"
+            "model.num_parameters, model.num_layers, model.hidden_size, model.intermediate_size, "
+            "model.num_kv_heads and model.head_dim"
         )
     else:
         lines += _table([("device", "role", "memory", "of which"), *_rows(config, machine, shapes)])

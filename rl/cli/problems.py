@@ -9,6 +9,7 @@ from rewards.correct import CorrectConfig
 from rewards.gates.none import NoGateConfig
 from rl.cli.machine import Machine, chosen_placement
 from rl.config import RunConfig
+from rl.run.config import GuardAction
 from rollout.config import Placement, VllmConfig
 
 LAB = Path(__file__).resolve().parents[2] / "data" / "lab"
@@ -20,7 +21,7 @@ def run_problems(config: RunConfig, machine: Machine) -> list[str]:
     sections = (
         config.model, config.data, config.verifier, config.reward, config.gate, config.algorithm,
         config.limit, config.rollout, config.learner, config.evaluation, config.checkpoint,
-        config.log,
+        config.log, config.guards,
     )  # fmt: skip
     found = [problem for section in sections for problem in section.problems()]
     for check in (_sizes, _combinations, _not_available, _model, _context):
@@ -71,6 +72,12 @@ def _combinations(config: RunConfig) -> list[str]:
         found.append(
             f"deterministic=true with rollout.max_staleness={config.rollout.max_staleness}: what "
             "is sampled then depends on timing; set rollout.max_staleness=0 or deterministic=false"
+        )
+    restoring = [n for n, g in config.guards.named().items() if g.action is GuardAction.restore]
+    if restoring and not config.checkpoint.every_steps:
+        found.append(
+            f"guards.{restoring[0]}.action=restore with checkpoint.every_steps=0: there would be "
+            "nothing to restore; set checkpoint.every_steps>0, or the action stop"
         )
     if config.evaluation.every_steps and not config.data.eval_path:
         found.append(

@@ -9,6 +9,7 @@ MAY_CHANGE = (
     "num_steps",
     "evaluation",
     "checkpoint",
+    "guards",
     "log",
     "rollout.num_threads",
     "learner.num_threads",

@@ -19,6 +19,8 @@ class Shapes:
     num_parameters: int
     num_layers: int
     hidden_size: int
+    intermediate_size: int
+    """Width of the feed-forward block."""
     num_kv_heads: int
     head_dim: int
     vocab_size: int
@@ -36,6 +38,7 @@ def model_shapes(model: ModelConfig) -> Shapes | None:
         num_parameters=model.num_parameters,
         num_layers=model.num_layers,
         hidden_size=model.hidden_size,
+        intermediate_size=model.intermediate_size,
         num_kv_heads=model.num_kv_heads,
         head_dim=model.head_dim,
         vocab_size=model.vocab_size,
@@ -44,8 +47,8 @@ def model_shapes(model: ModelConfig) -> Shapes | None:
     folder = model_folder(model.path)
     if folder is not None:
         shapes = _completed(shapes, folder)
-    known = shapes.num_parameters and shapes.num_layers and shapes.hidden_size
-    return shapes if known and shapes.num_kv_heads and shapes.head_dim else None
+    sizes = (shapes.num_parameters, shapes.num_layers, shapes.hidden_size, shapes.intermediate_size)
+    return shapes if all(sizes) and shapes.num_kv_heads and shapes.head_dim else None
 
 
 def count_parameters(folder: Path) -> int:
@@ -69,6 +72,7 @@ def _completed(shapes: Shapes, folder: Path) -> Shapes:
         num_parameters=shapes.num_parameters or count_parameters(folder),
         num_layers=shapes.num_layers or int(stated.get("num_hidden_layers", 0)),
         hidden_size=hidden,
+        intermediate_size=shapes.intermediate_size or int(stated.get("intermediate_size", 0)),
         num_kv_heads=shapes.num_kv_heads or int(stated.get("num_key_value_heads", heads)),
         head_dim=shapes.head_dim
         or int(stated.get("head_dim") or (hidden // heads if heads else 0)),

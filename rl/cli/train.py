@@ -30,6 +30,7 @@ from rl.config import RunConfig
 from rl.learner.deepspeed_learner import DeepSpeedLearner
 from rl.learner.process_group import start_process_group, stop_process_group
 from rl.learner.ranks import LearnerGroup, serve
+from rl.run.guards import Watch, read_history
 from rl.run.journal import Journal
 from rl.run.judge import Judge
 from rl.run.loop import Run
@@ -148,6 +149,7 @@ def start_journal(parts: ExitStack, config: RunConfig, start: Start, resolved: s
         tracker=tracker,
         progress=progress,
         log=config.log,
+        watch=Watch(config.guards, config.prompts_per_step, read_history(start.folder)),
         num_tokens=start.state.get("num_tokens", 0.0),
     )
     parts.callback(journal.flush)

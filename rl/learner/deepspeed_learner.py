@@ -5,6 +5,7 @@ update: old log-probs (several minibatches) -> per minibatch: loss and backward 
 one optimizer step.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -94,6 +95,7 @@ class DeepSpeedLearner:
         return diagnostics.reduce(self.ranks.device) | {
             "loss": total / len(minibatches),
             "grad_norm": sum(norms) / len(norms),
+            "skipped_updates": float(sum(not math.isfinite(norm) for norm in norms)),
             "learning_rate": rate,
             "weights/l2": self.weights_l2(),
         }
@@ -279,12 +281,20 @@ class DeepSpeedLearner:
         return rate
 
     def _step(self) -> float:
-        """The optimizer step on the accumulated gradients; returns their norm before clipping."""
-        whole = self._settings.zero_stage == 0 and self._dtype == "float32"
-        norm = gradient_norm(self._engine) if whole else 0.0
-        self._engine.step()
+        """The optimizer step on the accumulated gradients; returns their norm before clipping.
+
+        A gradient that is not finite is dropped: weights and optimizer stay as they are. ZeRO's
+        and bfloat16's optimizers do so themselves and report the norm inf; the plain one of stage
+        0 would write NaN into every weight.
+        """
+        plain = self._settings.zero_stage == 0 and self._dtype == "float32"
+        norm = gradient_norm(self._engine) if plain else 0.0
+        if math.isfinite(norm):
+            self._engine.step()
+        else:
+            self._engine.zero_grad()
         self._updates += 1
-        return norm if whole else float(self._engine.get_global_grad_norm())
+        return norm if plain else float(self._engine.get_global_grad_norm())
 
 
 def split_rows(rows: Sequence[Row], flat: Tensor) -> list[LogProbs]:

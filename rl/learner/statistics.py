@@ -1,7 +1,9 @@
 """Means and extremes of one update, over micro-batches and over ranks."""
 
+import math
 from collections.abc import Iterable, Mapping
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -33,28 +35,38 @@ class Statistics:
         for name, value in maxima.items():
             chosen = selected(value, mask)
             peak = chosen.max().item() if len(chosen) else -torch.inf
-            self._maxima[name] = max(self._maxima.get(name, peak), peak)
+            # NumPy's, because Python's `max` and `min` lose a NaN.
+            self._maxima[name] = float(np.maximum(self._maxima.get(name, peak), peak))
         for name, value in minima.items():
             chosen = selected(value, mask)
             dip = chosen.min().item() if len(chosen) else torch.inf
-            self._minima[name] = min(self._minima.get(name, dip), dip)
+            self._minima[name] = float(np.minimum(self._minima.get(name, dip), dip))
 
     def reduce(self, device: torch.device) -> dict[str, float]:
-        """All statistics over all ranks; collective."""
+        """All statistics over all ranks; collective. One NaN among the values makes a NaN."""
         count, *sums = reduced([self._count, *self._sums.values()], dist.ReduceOp.SUM, device)
-        maxima = reduced(self._maxima.values(), dist.ReduceOp.MAX, device)
-        minima = reduced(self._minima.values(), dist.ReduceOp.MIN, device)
         means = {name: total / max(count, 1) for name, total in zip(self._sums, sums, strict=True)}
-        return (
-            means
-            | dict(zip(self._maxima, maxima, strict=True))
-            | dict(zip(self._minima, minima, strict=True))
-        )
+        negated = {name: -dip for name, dip in self._minima.items()}
+        minima = {name: -dip for name, dip in reduced_maxima(negated, device).items()}
+        return means | reduced_maxima(self._maxima, device) | minima
 
 
 def selected(value: Tensor, mask: Tensor) -> Tensor:
     """The entries of `value` [N] under `mask` [N], in double precision, without gradient."""
     return value.detach()[mask].double()
+
+
+def reduced_maxima(values: Mapping[str, float], device: torch.device) -> dict[str, float]:
+    """The maximum of each over all ranks, NaN if any rank's is; collective.
+
+    What a backend's MAX makes of a NaN is not defined, so NaNs are counted beside it.
+    """
+    maxima = reduced(values.values(), dist.ReduceOp.MAX, device)
+    nans = reduced([float(math.isnan(v)) for v in values.values()], dist.ReduceOp.SUM, device)
+    return {
+        name: math.nan if nan else peak
+        for name, peak, nan in zip(values, maxima, nans, strict=True)
+    }
 
 
 def reduced(

@@ -9,6 +9,7 @@ from rl.config import LogConfig
 from rl.evaluate.evaluation import Evaluation, aes, evaluation_metrics
 from rl.run.completions import shown_rows, trained_rows, write_completions, write_evaluation
 from rl.run.folder import append_metrics
+from rl.run.guards import Watch
 from rl.run.history import append_history
 from rl.run.loop import Step
 from rl.run.progress import RunProgress
@@ -29,6 +30,7 @@ class Journal:
     tracker: Tracker
     progress: RunProgress
     log: LogConfig
+    watch: Watch
     base: Evaluation | None = None
     num_tokens: float = 0.0
     """Prompt and sampled tokens since the start of the run; part of a checkpoint."""
@@ -60,6 +62,7 @@ class Journal:
             len(group.prompt.token_ids) * len(group.completions) for group in step.groups
         )
         metrics["num_tokens"] = self.num_tokens
+        metrics |= self.watch(step.index, metrics)
         append_metrics(self.folder, step.index, metrics)
         write_completions(
             self.folder,
@@ -74,6 +77,8 @@ class Journal:
         self.tracker.log(step.index, metrics)
         self._table(step)
         self.progress.step(step.index, metrics)
+        for alarm in self.watch.news:
+            self.progress.note(alarm.message)
 
     def evaluation(self, name: str, step: int, evaluation: Evaluation, seconds: float) -> None:
         """Logs one evaluation; the first one is the base that later ones are compared with."""

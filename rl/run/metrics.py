@@ -45,6 +45,9 @@ METRICS: dict[str, Metric] = {
     "completions/min_length": Metric("shortest completion", "tokens"),
     "completions/max_length": Metric("longest completion", "tokens"),
     "completions/clipped_ratio": Metric("share of completions that hit their limit", "share"),
+    "completions/frac_all_clipped": Metric(
+        "share of groups whose every completion hit its limit", "share"
+    ),
     "completions/mean_terminated_length": Metric("mean length of those that ended", "tokens"),
     "completions/min_terminated_length": Metric("shortest of those that ended", "tokens"),
     "completions/max_terminated_length": Metric("longest of those that ended", "tokens"),
@@ -59,6 +62,7 @@ METRICS: dict[str, Metric] = {
     # Optimization.
     "loss": Metric("what the optimizer minimizes, mean over the minibatches"),
     "grad_norm": Metric("norm of the gradient before clipping"),
+    "skipped_updates": Metric("optimizer steps left out: their gradient was not finite"),
     "learning_rate": Metric("learning rate of the last optimizer step"),
     "entropy": Metric("mean entropy of the policy at sampled tokens", "nats"),
     "kl": Metric("estimated KL(policy, reference) per token", "nats"),
@@ -99,6 +103,9 @@ METRICS: dict[str, Metric] = {
     "stream/stale": Metric("completions in groups with a token beyond the staleness bound"),
     "stream/aborted": Metric("completions cancelled before they ended"),
     "stream/unused": Metric("completions of groups that no batch took"),
+    # Guards (`rl.run.guards`).
+    "guards/<guard>": Metric("1 at a step where this guard raised its alarm, else 0"),
+    "guards/restored_step": Metric("step whose weights a guard put in force before this step"),
     # Time.
     "step_time": Metric("the whole step", "s", varies=True),
     "time/rollout": Metric("waiting for judged groups", "s", varies=True),

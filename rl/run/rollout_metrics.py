@@ -30,6 +30,9 @@ def rollout_metrics(
         **reward_metrics(scores),
         **advantage_metrics(scores, advantages),
         **length_metrics(completions, np.array([s.correct for s in flat_scores], bool)),
+        "completions/frac_all_clipped": float(
+            np.mean([all(c.truncated for c in group.completions) for group in groups])
+        ),
         **staleness_metrics(completions, version),
     }
 

@@ -14,6 +14,7 @@ from rl.run.export import check_export
 from rl.run.folder import create_run_folder, write_recipe, write_summary
 from rl.run.judge import Judge
 from rl.run.loop import Run, Step, train
+from rl.run.restore import respond
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +93,10 @@ def base_evaluation(start: Start, judge: Judge) -> Evaluation | None:
 
 
 def after_step(judge: Judge, run: Run, step: Step) -> None:
-    """Logs a finished step; evaluates and saves when it is time."""
+    """Logs a finished step, acts on its alarms; evaluates and saves when it is time."""
     config, journal = run.config, judge.journal
     journal.step(step, run.stream.fates)
+    respond(run, journal, step.index)
     last = step.index == config.num_steps
     if is_due(step.index, config.evaluation.every_steps) and not last:
         judge(f"step {step.index}", step.index)

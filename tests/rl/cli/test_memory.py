@@ -1,4 +1,7 @@
-"""Memory by hand: a model of 1,000 parameters, 2 layers of width 10, a vocabulary of 7."""
+"""Memory by hand: a model of 1,000 parameters, 2 layers of width 10 and 20, a vocabulary of 7.
+
+A layer keeps 10 * 10 + 2 * 2 * 5 + 4 * 20 = 200 values per token.
+"""
 
 from dataclasses import replace
 
@@ -18,6 +21,7 @@ FP32 = Shapes(
     num_parameters=1000,
     num_layers=2,
     hidden_size=10,
+    intermediate_size=20,
     num_kv_heads=2,
     head_dim=5,
     vocab_size=7,
@@ -56,25 +60,26 @@ def test_total_is_the_sum_of_the_parts() -> None:
         gradient_checkpointing=True,
     )
     memory = learner_memory(FP32, learner, 1, with_reference=False)
-    assert (memory.activations, memory.logits) == (2280, 112)
-    assert memory.total == 4000 + 4000 + 8000 + 2280 + 112
+    assert (memory.activations, memory.logits) == (3120, 168)
+    assert memory.total == 4000 + 4000 + 8000 + 3120 + 168
 
 
 def test_adapters_alone_have_gradients_and_optimizer_state() -> None:
     learner = LearnerConfig(zero_stage=0, lora=LoraConfig(rank=1))
     memory = learner_memory(FP32, learner, 1, with_reference=False)
     adapters = lora_parameters(FP32, 1)
-    assert adapters == 2 * (4 * 20 + 3 * 50)
+    assert adapters == 2 * (4 * 20 + 3 * 30)
     assert (memory.gradients, memory.optimizer) == (4 * adapters, 8 * adapters)
 
 
 def test_checkpointing_keeps_every_layers_input_and_one_layer() -> None:
-    assert activation_bytes(FP32, 3, checkpointing=False) == 3 * 10 * 4 * 2 * 17
-    assert activation_bytes(FP32, 3, checkpointing=True) == 3 * 10 * 4 * (2 + 17)
+    assert activation_bytes(FP32, 3, checkpointing=False) == 3 * (2 * 200 + 40) * 4
+    assert activation_bytes(FP32, 3, checkpointing=True) == 3 * (2 * 10 + 200 + 40) * 4
 
 
 def test_logits_are_those_of_one_chunk() -> None:
-    assert logit_bytes(BF16, 5) == 5 * 7 * 4 * 2
+    assert logit_bytes(FP32, 5) == 5 * 7 * 4 * 3
+    assert logit_bytes(BF16, 5) == 5 * 7 * 4 * 4
 
 
 def test_engine_holds_the_weights_in_the_models_type() -> None:

@@ -29,6 +29,7 @@ def test_folder_completes_what_the_recipe_leaves_out(tmp_path: Path) -> None:
     stated = {
         "num_hidden_layers": 2,
         "hidden_size": 12,
+        "intermediate_size": 30,
         "num_attention_heads": 3,
         "num_key_value_heads": 1,
         "vocab_size": 50,
@@ -39,6 +40,7 @@ def test_folder_completes_what_the_recipe_leaves_out(tmp_path: Path) -> None:
         num_parameters=100,
         num_layers=5,
         hidden_size=12,
+        intermediate_size=30,
         num_kv_heads=1,
         head_dim=4,
         vocab_size=50,

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -37,6 +38,15 @@ def test_a_microbatch_without_trained_tokens_changes_nothing() -> None:
         value = torch.tensor(values)
         statistics.add(torch.tensor(mask), {"mean": value}, {"max": value}, {"min": value})
     assert statistics.reduce(CPU) == {"mean": 3.0, "max": 4.0, "min": 2.0}
+
+
+@pytest.mark.parametrize("values", [[math.nan, 1.0], [1.0, math.nan]])
+def test_one_nan_makes_a_nan_of_every_statistic_wherever_it_stands(values: list[float]) -> None:
+    statistics = Statistics()
+    for value in map(torch.tensor, values):
+        one = value[None]
+        statistics.add(torch.tensor([True]), {"mean": one}, {"max": one}, {"min": one})
+    assert all(math.isnan(value) for value in statistics.reduce(CPU).values())
 
 
 def row(sampler: list[float]) -> Row:

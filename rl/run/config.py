@@ -1,0 +1,86 @@
+"""Options of the guards; imports nothing heavy."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
+
+
+class GuardAction(Enum):
+    """What an alarm does beside being logged."""
+
+    ignore = "ignore"
+    """Nothing; the guard is not asked at all."""
+    warn = "warn"
+    """One message; the run goes on."""
+    stop = "stop"
+    """`latest` goes back to the last good checkpoint, and the run ends with `GuardError`."""
+    restore = "restore"
+    """The run goes on from the weights of the last good checkpoint with further prompts."""
+
+
+@dataclass(kw_only=True)
+class GuardConfig:
+    """One guard: when it raises its alarm, and what the alarm does."""
+
+    threshold: float
+    action: GuardAction
+
+
+@dataclass(kw_only=True)
+class GuardsConfig:
+    """The guards (`rl.run.guards`); figures are means over the last `window` steps."""
+
+    window: int = 3
+    max_restores: int = 1
+    """A further alarm stops the run: what comes back after new prompts is a wrong setting."""
+    non_finite: GuardConfig = field(
+        default_factory=partial(GuardConfig, threshold=0, action=GuardAction.stop)
+    )
+    """Optimizer steps of the window that were left out because loss or gradient was not finite."""
+    accuracy_fall: GuardConfig = field(
+        default_factory=partial(GuardConfig, threshold=0.2, action=GuardAction.stop)
+    )
+    """Relative fall of the training accuracy below its best window, or below its first step. The
+    costliest published trade of accuracy for length stays under a tenth (specs in PAPERS.md)."""
+    length_collapse: GuardConfig = field(
+        default_factory=partial(GuardConfig, threshold=0.1, action=GuardAction.warn)
+    )
+    """Mean length relative to the first step's. The strongest published reductions keep a fifth of
+    the tokens (DOT, arXiv:2601.03969: 15,498 to 3,342 on AIME24)."""
+    entropy_collapse: GuardConfig = field(
+        default_factory=partial(GuardConfig, threshold=0.05, action=GuardAction.warn)
+    )
+    """Entropy relative to the first step's; what is gained is bought with entropy, and nothing is
+    left to buy with when it is gone (arXiv:2505.22617)."""
+    exploding_ratio: GuardConfig = field(
+        default_factory=partial(GuardConfig, threshold=10.0, action=GuardAction.warn)
+    )
+    """Largest importance ratio. With a negative advantage the clipped surrogate does not bound it:
+    dual-clip PPO (arXiv:1912.09729) bounds it at 3."""
+    all_truncated: GuardConfig = field(
+        default_factory=partial(GuardConfig, threshold=0.5, action=GuardAction.warn)
+    )
+    """Share of groups whose every completion hit its limit: no answer, hence no signal."""
+    zero_variance: GuardConfig = field(
+        default_factory=partial(GuardConfig, threshold=0.9, action=GuardAction.warn)
+    )
+    """Share of groups whose rewards all tie: their completions train nothing (DAPO,
+    arXiv:2503.14476, section 3.2)."""
+
+    def problems(self) -> list[str]:
+        found = []
+        if self.window < 1:
+            found.append(f"guards.window={self.window}: set it to 1 or more")
+        if self.max_restores < 0:
+            found.append(f"guards.max_restores={self.max_restores}: set it to 0 or more")
+        for name, guard in self.named().items():
+            if not guard.threshold >= 0:
+                found.append(
+                    f"guards.{name}.threshold={guard.threshold}: set it to 0 or more, or "
+                    f"guards.{name}.action=ignore to be without this guard"
+                )
+        return found
+
+    def named(self) -> dict[str, GuardConfig]:
+        """Every guard by its name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, GuardConfig)}

@@ -1,0 +1,290 @@
+"""Guards: what the metrics of a run look like when it goes wrong, with likely cause and cure.
+
+history of metrics -> `alarms` -> one message per alarm. Every guard is a pure function of the
+history, so that a recorded `metrics.jsonl` can be judged as the run was. `Watch` keeps the history
+of a running one.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rl.run.config import GuardAction, GuardsConfig
+
+Row = Mapping[str, float]
+"""The metrics of one step, with its number under `step`."""
+
+History = Sequence[Row]
+"""The steps of a run in order, the newest last; never empty."""
+
+REFERENCE_WINDOWS = 4
+"""Windows whose best mean is the level that the accuracy is held to."""
+
+STANDARD_ERRORS = 4.0
+"""A fall of the accuracy counts from here on: a long run asks thousands of times."""
+
+LOSS_AND_GRADIENT = ("loss", "grad_norm")
+RESTORED = "guards/restored_step"
+
+
+class GuardError(RuntimeError):
+    """A guard ended the run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What a guard compares with: its threshold, and what the whole run shares."""
+
+    threshold: float
+    window: int
+    num_groups: int
+    """Groups of one step (P): the accuracy of a step is a mean over so many prompts."""
+
+
+Check = Callable[[History, Setting], str | None]
+"""The figures of the alarm of a history's last step, or None when all is well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    check: Check
+    cause: str
+    cure: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """One guard's alarm at one step."""
+
+    guard: str
+    action: GuardAction
+    message: str
+    """Figures, likely cause, and the setting to change."""
+
+
+def alarms(history: History, config: GuardsConfig, num_groups: int) -> list[Alarm]:
+    """The alarms of the last step of `history`, which has `num_groups` groups a step."""
+    found = []
+    for name, options in config.named().items():
+        setting = Setting(threshold=options.threshold, window=config.window, num_groups=num_groups)
+        guard = GUARDS[name]
+        if options.action is not GuardAction.ignore and (figures := guard.check(history, setting)):
+            message = (
+                f"guard {name}, step {history[-1]['step']:.0f}: {figures}. "
+                f"Likely cause: {guard.cause}. Mend: {guard.cure} "
+                f"(learner.learning_rate was {history[-1].get('learning_rate', math.nan):g}; "
+                f"guards.{name} holds threshold and action)"
+            )
+            found.append(Alarm(guard=name, action=options.action, message=message))
+    return found
+
+
+def non_finite(history: History, setting: Setting) -> str | None:
+    """More than `threshold` optimizer steps of the window had a bad loss or gradient.
+
+    The learner leaves out a step whose gradient is not finite, so the weights are sound.
+    """
+    broken = sum(num_broken(row) for row in history[-setting.window :])
+    if broken <= setting.threshold:
+        return None
+    values = ", ".join(f"{name} {history[-1].get(name, math.nan):g}" for name in LOSS_AND_GRADIENT)
+    return (
+        f"{values}; {broken:.0f} bad optimizer step(s) in the last {setting.window} steps (allowed "
+        f"{setting.threshold:g}), left out where the gradient was not finite"
+    )
+
+
+def num_broken(row: Row) -> float:
+    """Optimizer steps of one training step whose gradient or loss was not finite."""
+    finite = all(math.isfinite(row.get(name, 0.0)) for name in LOSS_AND_GRADIENT)
+    return max(row.get("skipped_updates", 0.0), float(not finite))
+
+
+def accuracy_fall(history: History, setting: Setting) -> str | None:
+    """The window's accuracy a is below (1 - threshold) b, and by more than chance explains.
+
+    b is the run's best mean over `REFERENCE_WINDOWS` windows before this one, or over all the
+    steps before while they are fewer. Chance is `STANDARD_ERRORS` of a difference of means of
+    n and m steps: sqrt(p (1 - p) / P (1 / n + 1 / m)) with p halfway between a and b. Prompts are
+    taken as independent, completions of one prompt as alike.
+    """
+    values = column(history, "accuracy")
+    if len(values) < 2:
+        return None
+    recent = values[1:][-setting.window :]
+    earlier = values[: len(values) - len(recent)]
+    span = min(len(earlier), REFERENCE_WINDOWS * setting.window)
+    now, best = mean(recent), best_mean(earlier, span)
+    halfway = (now + best) / 2
+    variance = halfway * (1 - halfway) / setting.num_groups * (1 / len(recent) + 1 / span)
+    chance = STANDARD_ERRORS * math.sqrt(variance)
+    if not best - now > max(setting.threshold * best, chance):
+        return None
+    return (
+        f"accuracy {now:.3f} over the last {len(recent)} steps, {1 - now / best:.0%} below the "
+        f"{best:.3f} that the run had (allowed {setting.threshold:.0%})"
+    )
+
+
+def best_mean(values: Sequence[float], span: int) -> float:
+    """The largest mean of `span` consecutive values."""
+    return max(mean(values[end - span : end]) for end in range(span, len(values) + 1))
+
+
+def length_collapse(history: History, setting: Setting) -> str | None:
+    """The window's mean length is below `threshold` of the first step's."""
+    return share_of_first(history, setting, "completions/mean_length", "mean length")
+
+
+def entropy_collapse(history: History, setting: Setting) -> str | None:
+    """The window's mean entropy is below `threshold` of the first step's."""
+    return share_of_first(history, setting, "entropy", "entropy")
+
+
+def exploding_ratio(history: History, setting: Setting) -> str | None:
+    """The largest importance ratio, mean over the window, is above `threshold`."""
+    return above(history, setting, "ratio/max", "largest importance ratio")
+
+
+def all_truncated(history: History, setting: Setting) -> str | None:
+    """The share of groups without a completion that ended is above `threshold`."""
+    name = "completions/frac_all_clipped"
+    return above(history, setting, name, "share of groups whose every completion was cut off")
+
+
+def zero_variance(history: History, setting: Setting) -> str | None:
+    """The share of groups whose rewards all tie is above `threshold`."""
+    return above(history, setting, "frac_reward_zero_std", "share of groups whose rewards all tie")
+
+
+def above(history: History, setting: Setting, name: str, words: str) -> str | None:
+    """Figures when the window's mean of a column is above the threshold."""
+    now = window_mean(history, setting, name)
+    if not now > setting.threshold:
+        return None
+    return f"{words} {now:.3g} over the last {setting.window} steps (allowed {setting.threshold:g})"
+
+
+def share_of_first(history: History, setting: Setting, name: str, words: str) -> str | None:
+    """Figures when the window's mean of a column is below the threshold times its first value."""
+    now, first = window_mean(history, setting, name), history[0].get(name, math.nan)
+    if not now < setting.threshold * first:
+        return None
+    return (
+        f"{words} {now:.3g} over the last {setting.window} steps, {now / first:.1%} of the first "
+        f"step's {first:.3g} (allowed {setting.threshold:.1%})"
+    )
+
+
+def window_mean(history: History, setting: Setting, name: str) -> float:
+    """Mean of a column over the window; NaN while the run is shorter or a value is missing."""
+    if len(history) < setting.window:
+        return math.nan
+    return mean(column(history[-setting.window :], name))
+
+
+def column(history: History, name: str) -> list[float]:
+    return [row.get(name, math.nan) for row in history]
+
+
+def mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+GUARDS: dict[str, Guard] = {
+    "non_finite": Guard(
+        non_finite,
+        "an overflow: too high a learning rate, or a reward that returned NaN or inf",
+        "lower learner.learning_rate, look at the scores in completions/, or set "
+        "model.dtype=float32",
+    ),
+    "accuracy_fall": Guard(
+        accuracy_fall,
+        "updates too large for the policy, or a length term that outweighs right answers",
+        "lower learner.learning_rate, set gate=grpo_lambda or a smaller weight of the length term, "
+        "or algorithm.kl_coefficient>0",
+    ),
+    "length_collapse": Guard(
+        length_collapse,
+        "answers without reasoning pay more than right answers",
+        "lower the weight of the length term (reward.alpha) or set gate=grpo_lambda",
+    ),
+    "entropy_collapse": Guard(
+        entropy_collapse,
+        "a policy that has become certain, so that the completions of a group are alike",
+        "raise algorithm.clip_high, lower learner.learning_rate, or end the run earlier",
+    ),
+    "exploding_ratio": Guard(
+        exploding_ratio,
+        "too many or too large optimizer steps on one batch of rollouts",
+        "lower algorithm.num_minibatches or learner.learning_rate",
+    ),
+    "all_truncated": Guard(
+        all_truncated,
+        "a limit that is too short for this model, or completions that loop and never end",
+        "raise limit.max_response_tokens, and read completions/ for loops",
+    ),
+    "zero_variance": Guard(
+        zero_variance,
+        "prompts that are all too easy or all too hard, or a run that has learned what it can",
+        "set algorithm.dynamic_sampling=true, other data, a larger algorithm.group_size, or end "
+        "the run earlier (num_steps)",
+    ),
+}
+
+
+class Watch:
+    """The guards of a running training: keeps its history and the alarms of the newest step."""
+
+    def __init__(self, config: GuardsConfig, num_groups: int, history: Iterable[Row] = ()) -> None:
+        """`history` holds the rows of a resumed run up to its checkpoint."""
+        self.alarms: list[Alarm] = []
+        self.news: list[Alarm] = []
+        """Those of `alarms` that the step before did not raise."""
+        self.num_restores = 0
+        self._config = config
+        self._num_groups = num_groups
+        self._rows: list[Row] = []
+        self._restored: dict[str, float] = {}
+        for row in history:
+            if RESTORED in row:
+                self.restored(int(row[RESTORED]))
+            self._rows.append(row)
+        self._restored.clear()
+
+    def __call__(self, step: int, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Adds a finished step; returns 1 or 0 for every guard that is asked, to be logged."""
+        self._rows.append({"step": step, **metrics})
+        before = {alarm.guard for alarm in self.alarms}
+        self.alarms = alarms(self._rows, self._config, self._num_groups)
+        self.news = [alarm for alarm in self.alarms if alarm.guard not in before]
+        restored, self._restored = self._restored, {}
+        return alarm_metrics(self._config, self.alarms) | restored
+
+    def restored(self, step: int) -> None:
+        """Forgets the steps after `step`, whose weights are in force again."""
+        self._rows = [row for row in self._rows if row["step"] <= step]
+        self._restored = {RESTORED: float(step)}
+        self.num_restores += 1
+        self.alarms = []
+
+
+def alarm_metrics(config: GuardsConfig, found: Sequence[Alarm]) -> dict[str, float]:
+    """`guards/<name>` of every guard that is not ignored: 1 with an alarm, else 0."""
+    raised = {alarm.guard for alarm in found}
+    asked = [n for n, guard in config.named().items() if guard.action is not GuardAction.ignore]
+    return {f"guards/{name}": float(name in raised) for name in asked}
+
+
+def read_history(folder: Path) -> list[dict[str, float]]:
+    """The training steps in a run's `metrics.jsonl`; empty without one. A null is a NaN again."""
+    path = folder / "metrics.jsonl"
+    lines = path.read_text().splitlines() if path.is_file() else []
+    rows = [json.loads(line) for line in lines]
+    return [
+        {name: math.nan if value is None else float(value) for name, value in row.items()}
+        for row in rows
+        if "loss" in row
+    ]

@@ -1,0 +1,215 @@
+"""Guards on hand-made histories; on recorded runs in `test_recorded_runs.py`."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rl.run.config import GuardAction, GuardConfig, GuardsConfig
+from rl.run.folder import append_metrics
+from rl.run.guards import GUARDS, Row, Watch, alarms, read_history
+from rl.run.metrics import check_names
+
+CONFIG = GuardsConfig()
+HEALTHY = {
+    "accuracy": 0.9,
+    "loss": 0.01,
+    "grad_norm": 0.3,
+    "skipped_updates": 0.0,
+    "learning_rate": 1e-4,
+    "entropy": 0.5,
+    "ratio/max": 1.5,
+    "frac_reward_zero_std": 0.4,
+    "completions/mean_length": 100.0,
+    "completions/frac_all_clipped": 0.0,
+}
+
+
+def history(name: str, values: Sequence[float]) -> list[Row]:
+    """Healthy steps, but for one column."""
+    return [
+        {**HEALTHY, name: value, "step": float(step)} for step, value in enumerate(values, start=1)
+    ]
+
+
+def raised(rows: Sequence[Row], config: GuardsConfig = CONFIG, num_groups: int = 32) -> list[str]:
+    return [alarm.guard for alarm in alarms(rows, config, num_groups)]
+
+
+def first_alarm(rows: Sequence[Row], guard: str, num_groups: int = 32) -> int | None:
+    """The step at which `guard` rings first."""
+    for end in range(1, len(rows) + 1):
+        if guard in raised(rows[:end], num_groups=num_groups):
+            return end
+    return None
+
+
+def test_there_is_one_check_for_every_guard_of_the_options() -> None:
+    assert list(GUARDS) == list(CONFIG.named())
+
+
+# Windows of 3: the alarm comes with the first window whose mean is beyond the threshold.
+@pytest.mark.parametrize(
+    ("guard", "name", "values", "step"),
+    [
+        # (0.9 + 0.9 + 0.3) / 3 = 0.7 is 0.2 down, chance is 4 sqrt(0.16 / 32 * 2 / 3) = 0.23;
+        # (0.9 + 0.3 + 0.3) / 3 = 0.5 is 0.4 down, more than 0.2 * 0.9 and than chance.
+        ("accuracy_fall", "accuracy", [0.9, 0.9, 0.9, 0.9, 0.9, 0.3, 0.3], 7),
+        # (40 + 2 + 2) / 3 = 14.7, then (2 + 2 + 2) / 3 = 2 < 0.1 * 100
+        ("length_collapse", "completions/mean_length", [100, 40, 2, 2, 2], 5),
+        ("entropy_collapse", "entropy", [1.0, 0.1, 0.04, 0.04, 0.04], 5),
+        # (1 + 1 + 27) / 3 < 10 < (1 + 27 + 27) / 3
+        ("exploding_ratio", "ratio/max", [1, 1, 27, 27], 4),
+        # (0 + 0.6 + 0.6) / 3 = 0.4, then 0.6 > 0.5
+        ("all_truncated", "completions/frac_all_clipped", [0, 0.6, 0.6, 0.6], 4),
+        ("zero_variance", "frac_reward_zero_std", [0.8, 0.9, 0.9, 0.95], 4),
+        ("non_finite", "skipped_updates", [0, 0, 1], 3),
+        ("non_finite", "loss", [0.1, math.nan], 2),
+        ("non_finite", "grad_norm", [0.1, 0.1, math.inf], 3),
+    ],
+)
+def test_alarm_comes_with_the_first_window_beyond_the_threshold(
+    guard: str, name: str, values: list[float], step: int
+) -> None:
+    rows = history(name, values)
+    assert first_alarm(rows, guard) == step
+    assert raised(rows[:step]) == [guard]
+
+
+def test_message_has_figures_cause_and_the_setting_to_change() -> None:
+    (alarm,) = alarms(history("accuracy", [0.9] * 3 + [0.4] * 3), CONFIG, 32)
+    assert alarm.message.startswith(
+        "guard accuracy_fall, step 6: accuracy 0.400 over the last 3 steps, 56% below the 0.900 "
+        "that the run had (allowed 20%). Likely cause: updates too large"
+    )
+    assert "lower learner.learning_rate" in alarm.message
+    assert "(learner.learning_rate was 0.0001; guards.accuracy_fall holds" in alarm.message
+
+
+def test_a_fall_in_the_second_step_is_measured_from_the_first() -> None:
+    assert first_alarm(history("accuracy", [0.9, 0.2]), "accuracy_fall") == 2
+
+
+def test_bad_steps_are_tolerated_up_to_the_threshold() -> None:
+    tolerant = replace(CONFIG, non_finite=GuardConfig(threshold=1, action=GuardAction.stop))
+    rows = history("loss", [0.1, math.nan, math.nan])
+    assert raised(rows[:2], tolerant) == []
+    assert raised(rows, tolerant) == ["non_finite"]
+
+
+def test_an_ignored_guard_neither_rings_nor_is_logged() -> None:
+    config = replace(CONFIG, non_finite=GuardConfig(threshold=0, action=GuardAction.ignore))
+    rows = history("loss", [math.nan])
+    assert raised(rows, config) == []
+    assert "guards/non_finite" not in Watch(config, 32)(1, rows[0])
+
+
+def test_metrics_are_listed_and_tell_which_guard_rang() -> None:
+    logged = Watch(CONFIG, 32)(1, {**HEALTHY, "loss": math.nan})
+    check_names(logged)
+    assert logged == {f"guards/{name}": float(name == "non_finite") for name in GUARDS}
+
+
+def test_an_alarm_that_lasts_is_news_once() -> None:
+    watch = Watch(CONFIG, 32)
+    news = []
+    for row in history("frac_reward_zero_std", [1.0] * 5 + [0.0] * 2 + [1.0] * 3):
+        watch(int(row["step"]), row)
+        news += [(int(row["step"]), alarm.guard) for alarm in watch.news]
+    assert news == [(3, "zero_variance"), (10, "zero_variance")]
+
+
+def test_steps_after_the_restored_one_are_forgotten() -> None:
+    watch = Watch(CONFIG, 32)
+    for row in history("accuracy", [0.9] * 4 + [0.3] * 2):
+        watch(int(row["step"]), row)
+    assert [alarm.guard for alarm in watch.alarms] == ["accuracy_fall"]
+    watch.restored(3)
+    logged = watch(7, HEALTHY)
+    assert (logged["guards/restored_step"], logged["guards/accuracy_fall"]) == (3.0, 0.0)
+    assert "guards/restored_step" not in watch(8, HEALTHY)
+
+
+def test_a_resumed_run_judges_as_the_interrupted_one(tmp_path: Path) -> None:
+    interrupted = Watch(CONFIG, 32)
+    for step, row in enumerate(history("accuracy", [0.9] * 4 + [0.3] * 2), start=1):
+        append_metrics(tmp_path, step, {**HEALTHY, "accuracy": row["accuracy"]})
+        interrupted(step, row)
+    append_metrics(tmp_path, 6, {"eval/accuracy": 0.2})
+    interrupted.restored(3)
+    metrics = {**HEALTHY, "entropy": math.nan}
+    append_metrics(tmp_path, 7, metrics | interrupted(7, metrics))
+    resumed = Watch(CONFIG, 32, read_history(tmp_path))
+    assert resumed.num_restores == interrupted.num_restores == 1
+    for step, accuracy in ((8, 0.3), (9, 0.3)):
+        metrics = {**HEALTHY, "accuracy": accuracy}
+        assert resumed(step, metrics) == interrupted(step, metrics)
+    assert resumed.alarms == interrupted.alarms != []
+
+
+def test_a_new_run_has_no_history(tmp_path: Path) -> None:
+    assert read_history(tmp_path) == []
+
+
+shares = st.floats(0, 1)
+
+
+@given(st.lists(shares, min_size=1, max_size=12).map(sorted))
+def test_an_accuracy_that_never_falls_raises_no_alarm(values: list[float]) -> None:
+    rows = history("accuracy", values)
+    assert all(raised(rows[:end]) == [] for end in range(1, len(rows) + 1))
+
+
+@settings(max_examples=50)
+@given(st.lists(shares, min_size=1, max_size=12), shares, shares)
+def test_a_higher_threshold_never_adds_an_alarm(
+    values: list[float], one: float, other: float
+) -> None:
+    def ring(threshold: float) -> bool:
+        options = GuardConfig(threshold=threshold, action=GuardAction.warn)
+        rows = history("accuracy", values)
+        return "accuracy_fall" in raised(rows, replace(CONFIG, accuracy_fall=options))
+
+    low, high = sorted((one, other))
+    assert ring(low) or not ring(high)
+
+
+@settings(max_examples=30)
+@given(st.lists(shares, min_size=1, max_size=12), st.lists(shares, max_size=2))
+def test_what_comes_later_changes_no_earlier_alarm(past: list[float], future: list[float]) -> None:
+    rows = history("accuracy", past + future)
+    watch = Watch(CONFIG, 32)
+    for row in rows[: len(past)]:
+        watch(int(row["step"]), row)
+    assert watch.alarms == alarms(rows[: len(past)], CONFIG, 32)
+
+
+@given(shares, st.integers(1, 30))
+def test_a_constant_run_is_healthy(accuracy: float, steps: int) -> None:
+    assert raised(history("accuracy", [accuracy] * steps)) == []
+
+
+@pytest.mark.parametrize("accuracy", [0.1, 0.3, 0.6, 0.9])
+def test_chance_alone_raises_no_alarm_however_few_the_prompts(accuracy: float) -> None:
+    random = np.random.default_rng(0)
+    steps = (random.random((4, 200, 8)) < accuracy).mean(axis=2)  # completions of a prompt agree
+    for values in steps:
+        assert first_alarm(history("accuracy", values.tolist()), "accuracy_fall", 8) is None
+
+
+def test_options_are_checked() -> None:
+    assert GuardsConfig().problems() == []
+    wrong = GuardsConfig(
+        window=0,
+        max_restores=-1,
+        all_truncated=GuardConfig(threshold=math.nan, action=GuardAction.warn),
+    )
+    problems = json.dumps(wrong.problems())
+    for key in ("guards.window=0", "guards.max_restores=-1", "guards.all_truncated.threshold=nan"):
+        assert key in problems
