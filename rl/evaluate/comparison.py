@@ -1,0 +1,74 @@
+"""A model against its base: every figure's change on the problems that both answered.
+
+Both are resampled together, problem by problem, so that what makes a problem hard cancels.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from rl.evaluate.figures import Column, Estimate, Figures, columns, estimate, figures
+from rl.evaluate.formulas import Floats, accuracy_efficiency_score, bootstrap_draws, resampled_ratio
+from rl.evaluate.outcomes import Outcomes
+
+Columns = dict[str, Column]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """On `num_problems` shared problems: the base's figures, and `change` = model - base.
+
+    `token_ratio` is tokens over the base's tokens; `aes` is None against a base that solves
+    nothing.
+    """
+
+    num_problems: int
+    base: Figures
+    change: Figures
+    token_ratio: Estimate
+    aes: Estimate | None
+
+
+def shared_problems(model: Outcomes, base: Outcomes) -> tuple[Outcomes, Outcomes]:
+    """Both on the problems that both have a verdict on, in the model's order.
+
+    Raises ValueError when there is none.
+    """
+    row_of = {name: row for row, name in enumerate(base.problems) if base.graded[row]}
+    rows = [row for row, name in enumerate(model.problems) if model.graded[row] and name in row_of]
+    if not rows:
+        raise ValueError(
+            f"none of the {len(model.problems)} problems is among the base's {len(base.problems)}; "
+            "evaluate both on the same data"
+        )
+    return model.only(rows), base.only([row_of[model.problems[row]] for row in rows])
+
+
+def compare(model: Outcomes, base: Outcomes) -> Comparison:
+    """The change from `base` to `model`; raises ValueError when they share no problem."""
+    model, base = shared_problems(model, base)
+    draws = bootstrap_draws(len(model.problems))
+    new, old = columns(model), columns(base)
+    again = [{name: resampled_ratio(*c, draws) for name, c in side.items()} for side in (new, old)]
+    values = [{name: np.array([c.value]) for name, c in side.items()} for side in (new, old)]
+
+    def both(of: Callable[[dict[str, Floats], dict[str, Floats]], Floats]) -> Estimate:
+        return estimate(float(of(*values)[0]), of(*again))
+
+    return Comparison(
+        num_problems=len(model.problems),
+        base=figures(base),
+        change={
+            name: both(lambda a, b, name=name: a[name] - b[name]) for name in new if name in old
+        },
+        token_ratio=both(lambda a, b: a["response_tokens"] / b["response_tokens"]),
+        aes=both(_aes) if old["accuracy"].value > 0 else None,
+    )
+
+
+def _aes(new: dict[str, Floats], old: dict[str, Floats]) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return accuracy_efficiency_score(
+            new["accuracy"], new["response_tokens"], old["accuracy"], old["response_tokens"]
+        )
