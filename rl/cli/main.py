@@ -26,6 +26,13 @@ def train(asked: argparse.Namespace) -> int:
     return launch(asked.recipe, asked.overrides)
 
 
+def evaluate(asked: argparse.Namespace) -> int:
+    """`laconic eval RECIPE key=value`: the recipe's held-out problems, answered by a model."""
+    from rl.cli.evaluate import main as run
+
+    return run(asked.recipe, asked.overrides, asked.model, asked.base)
+
+
 def plan(asked: argparse.Namespace) -> int:
     """`laconic plan RECIPE key=value`: what the run would use; starts nothing."""
     from rl.cli.plan import plan_text
@@ -49,6 +56,13 @@ def _parser() -> argparse.ArgumentParser:
     planner = _add(commands, "plan", plan, "resolve and check a recipe; print devices and memory")
     planner.add_argument("--gpus", type=int, help="plan for this many GPUs, not those found here")
     planner.add_argument("--nproc-per-node", type=int, help="learner processes, as for torchrun")
+    judge = _add(commands, "eval", evaluate, "evaluate a model on a recipe's held-out problems")
+    judge.add_argument(
+        "--model", default="", help="Hub name, folder, run or checkpoint; else the recipe's model"
+    )
+    judge.add_argument(
+        "--base", default="", help="what to compare with: an earlier results.json, or a model"
+    )
     return parser
 
 

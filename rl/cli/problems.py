@@ -77,6 +77,12 @@ def _combinations(config: RunConfig) -> list[str]:
             f"evaluation.every_steps={config.evaluation.every_steps} without data.eval_path: there "
             "is nothing to evaluate on; set data.eval_path or evaluation.every_steps=0"
         )
+    if max(config.evaluation.caps, default=0) > config.limit.max_response_tokens:
+        found.append(
+            f"evaluation.caps={config.evaluation.caps}: completions end at limit."
+            f"max_response_tokens={config.limit.max_response_tokens}, so nothing is known beyond; "
+            "lower the caps or raise the limit"
+        )
     return found
 
 

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -39,6 +40,9 @@ from rollout.stream import Stream, StreamSettings
 from rollout.vllm.engine import VllmEngine
 from rollout.vllm.fingerprint import fingerprint, stale_parameters
 from rollout.vllm.transfer import start_transfer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 STALE_TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2}
 """Largest relative difference of a parameter's fingerprint that rounding explains."""
@@ -120,12 +124,14 @@ def read_prompts(config: RunConfig) -> tuple[list[Prompt], list[Prompt]]:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model_path(config), revision=config.model.revision)
-    longest = config.rollout.max_prompt_tokens
-    training = load_prompts(config.data, tokenizer, longest)
-    if not config.data.eval_path:
-        return training, []
-    held_out = load_prompts(config.data, tokenizer, longest, held_out=True)
-    return training, held_out[: config.evaluation.num_problems or None]
+    training = load_prompts(config.data, tokenizer, config.rollout.max_prompt_tokens)
+    return training, held_out_prompts(config, tokenizer) if config.data.eval_path else []
+
+
+def held_out_prompts(config: RunConfig, tokenizer: "PreTrainedTokenizerBase") -> list[Prompt]:
+    """The problems of an evaluation; raises ValueError with everything wrong in the data."""
+    held_out = load_prompts(config.data, tokenizer, config.rollout.max_prompt_tokens, held_out=True)
+    return held_out[: config.evaluation.num_problems or None]
 
 
 def start_journal(parts: ExitStack, config: RunConfig, start: Start, resolved: str) -> Journal:

@@ -3,16 +3,24 @@
 Both are resampled together, problem by problem, so that what makes a problem hard cancels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from rl.evaluate.figures import Column, Estimate, Figures, columns, estimate, figures
-from rl.evaluate.formulas import Floats, accuracy_efficiency_score, bootstrap_draws, resampled_ratio
+from rl.evaluate.formulas import (
+    Floats,
+    Indices,
+    accuracy_efficiency_score,
+    bootstrap_draws,
+    resampled_ratio,
+)
 from rl.evaluate.outcomes import Outcomes
 
-Columns = dict[str, Column]
+Values = Mapping[str, Floats]
+"""Figures by name, each [R]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,24 +58,39 @@ def compare(model: Outcomes, base: Outcomes) -> Comparison:
     model, base = shared_problems(model, base)
     draws = bootstrap_draws(len(model.problems))
     new, old = columns(model), columns(base)
-    again = [{name: resampled_ratio(*c, draws) for name, c in side.items()} for side in (new, old)]
-    values = [{name: np.array([c.value]) for name, c in side.items()} for side in (new, old)]
+    values, resampled = (values_of(new), values_of(old)), (again(new, draws), again(old, draws))
 
-    def both(of: Callable[[dict[str, Floats], dict[str, Floats]], Floats]) -> Estimate:
-        return estimate(float(of(*values)[0]), of(*again))
+    def estimated(of: Callable[[Values, Values], Floats]) -> Estimate:
+        return estimate(of(*values).item(), of(*resampled))
 
     return Comparison(
         num_problems=len(model.problems),
         base=figures(base),
-        change={
-            name: both(lambda a, b, name=name: a[name] - b[name]) for name in new if name in old
-        },
-        token_ratio=both(lambda a, b: a["response_tokens"] / b["response_tokens"]),
-        aes=both(_aes) if old["accuracy"].value > 0 else None,
+        change={name: estimated(partial(_change, name)) for name in new if name in old},
+        token_ratio=estimated(_token_ratio),
+        aes=estimated(_aes) if old["accuracy"].value > 0 else None,
     )
 
 
-def _aes(new: dict[str, Floats], old: dict[str, Floats]) -> Floats:
+def values_of(columns: Mapping[str, Column]) -> Values:
+    """Each figure as an array of one, so that one function serves it and its resamples."""
+    return {name: np.array([column.value]) for name, column in columns.items()}
+
+
+def again(columns: Mapping[str, Column], draws: Indices) -> Values:
+    """Each figure in each resample [R]."""
+    return {name: resampled_ratio(*column, draws) for name, column in columns.items()}
+
+
+def _change(name: str, new: Values, old: Values) -> Floats:
+    return new[name] - old[name]
+
+
+def _token_ratio(new: Values, old: Values) -> Floats:
+    return new["response_tokens"] / old["response_tokens"]
+
+
+def _aes(new: Values, old: Values) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         return accuracy_efficiency_score(
             new["accuracy"], new["response_tokens"], old["accuracy"], old["response_tokens"]

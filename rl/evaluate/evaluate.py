@@ -8,6 +8,7 @@ from hashlib import blake2b
 from data.types import Completion, Prompt, Verdict
 from rl.evaluate.evaluation import Evaluation, Judged
 from rollout.engine import Engine, Sampling
+from rollout.stream import GraderError
 
 Verify = Callable[[Prompt, Completion], Awaitable[Verdict]]
 """A `rewards.protocols.Verifier`."""
@@ -38,7 +39,7 @@ async def evaluate(
     `step_30`). The seeds do not depend on it: two evaluations draw with the same random numbers,
     so that a difference between them is less noisy. `greedy` adds one answer at temperature 0.
     `heard` is told of every completion when it is judged.
-    Raises ValueError without prompts or samples, RuntimeError when the grader failed on every
+    Raises ValueError without prompts or samples, `GraderError` when the grader failed on every
     completion, and what the engine raises.
     """
     if not prompts or samples_per_problem < 1:
@@ -100,7 +101,7 @@ def request_seed(seed: int, prompt_id: str, sample: int) -> int:
 
 def _check_graded(sampled: Sequence[Judged], name: str) -> None:
     if all(each.verdict.correct is None for each in sampled):
-        raise RuntimeError(
+        raise GraderError(
             f"evaluation {name}: the grader failed on all {len(sampled)} completions, first with: "
             f"{sampled[0].verdict.reason}"
         )

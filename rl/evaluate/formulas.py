@@ -70,8 +70,12 @@ def resampled_ratio(numerator: Floats, denominator: Floats, draws: Indices) -> F
 
 
 def percentile_interval(resampled: Floats) -> tuple[float, float]:
-    """The 2.5 % and 97.5 % quantiles of resampled figures [R], NaNs left out."""
-    low, high = np.quantile(resampled[~np.isnan(resampled)], [0.025, 0.975])
+    """The 2.5 % and 97.5 % quantiles of resampled figures [R], NaNs left out.
+
+    An end beyond which figures are infinite (no right answer to divide by) is NaN or infinite.
+    """
+    with np.errstate(invalid="ignore"):
+        low, high = np.quantile(resampled[~np.isnan(resampled)], [0.025, 0.975])
     return float(low), float(high)
 
 

@@ -49,7 +49,8 @@ class Outcomes:
     @property
     def graded(self) -> NDArray[np.bool_]:
         """Problems [P] with a verdict on at least one completion."""
-        return ~np.isnan(self.correct).all(axis=1)
+        graded: NDArray[np.bool_] = np.isfinite(self.correct).any(axis=1)
+        return graded
 
     @property
     def accuracies(self) -> Floats:
@@ -102,8 +103,10 @@ def collect(outcomes: Iterable[Outcome]) -> Outcomes:
     rows: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         rows.setdefault(outcome.problem, []).append(outcome)
+    if not rows:
+        raise ValueError("there are no completions")
     counts = sorted({len(row) for row in rows.values()})
-    if len(counts) != 1:
+    if len(counts) > 1:
         raise ValueError(
             f"an evaluation has as many completions of one problem as of any other, not {counts}"
         )
