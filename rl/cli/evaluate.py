@@ -19,9 +19,11 @@ from rich.progress import Progress
 
 from data.types import Prompt
 from rl.cli.compose import compose
+from rl.cli.held_out import read_held_out
 from rl.cli.hub import hub_problem
 from rl.cli.launch import log_to_stderr, refuse
 from rl.cli.machine import Machine, this_machine
+from rl.cli.problems import model_path
 from rl.cli.recipe import RecipeError
 from rl.cli.subject import NOT_ITS_OWN, Subject, chosen_recipe, subject
 from rl.config import RunConfig
@@ -121,11 +123,14 @@ def candidate_of(recipe: Path, overrides: Sequence[str], model: str, machine: Ma
 
 def measure_all(recipe: str, candidate: Candidate, against: Candidate | Measured | None) -> None:
     """Measures the base, where that was not done before, and the model; results in one folder."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
     try:
-        prompts = read_problems(candidate.config)
-        base_prompts = read_problems(against.config) if isinstance(against, Candidate) else []
+        prompts = read_held_out(candidate.config)
+        base_prompts = read_held_out(against.config) if isinstance(against, Candidate) else []
         if isinstance(against, Measured):
-            _check_shared(prompts, against)
+            check_shared(prompts, against)
         folder = create_run_folder(candidate.config.run.dir, f"eval-{recipe}")
     except ValueError as error:
         raise RecipeError([str(error)]) from error
@@ -134,6 +139,15 @@ def measure_all(recipe: str, candidate: Candidate, against: Candidate | Measured
         (folder / "base").mkdir()
         base = measure(base, base_prompts, folder / "base", recipe, None)
     measure(candidate, prompts, folder, recipe, base)
+
+
+def check_shared(prompts: Sequence[Prompt], base: Measured) -> None:
+    """Raises ValueError when none of the problems is among those that the base answered."""
+    if not {prompt.id for prompt in prompts} & set(base.modes.sampled.problems):
+        raise ValueError(
+            f"--base: {base.model} was measured on {base.settings.get('data')}, which shares no "
+            "problem with this evaluation; evaluate both on the same data"
+        )
 
 
 def measure(
@@ -193,7 +207,6 @@ def generate(candidate: Candidate, prompts: list[Prompt]) -> tuple[Evaluation, s
 @contextmanager
 def loadable(candidate: Candidate) -> Iterator[RunConfig]:
     """The configuration with a model that an engine can load: a checkpoint is exported first."""
-    from rl.cli.train import model_path
     from rl.learner.consolidate import consolidate
 
     checkpoint, trained = candidate.subject.checkpoint, candidate.subject.trained
@@ -207,18 +220,6 @@ def loadable(candidate: Candidate) -> Iterator[RunConfig]:
             raise RecipeError([str(error)]) from error
         exported = replace(candidate.config.model, path=folder, revision="main")
         yield replace(candidate.config, model=exported)
-
-
-def read_problems(config: RunConfig) -> list[Prompt]:
-    """The held-out problems, as the model's own tokenizer and template put them."""
-    from transformers import AutoTokenizer
-    from transformers.utils.logging import disable_progress_bar
-
-    from rl.cli.train import held_out_prompts, model_path
-
-    disable_progress_bar()
-    tokenizer = AutoTokenizer.from_pretrained(model_path(config), revision=config.model.revision)
-    return held_out_prompts(config, tokenizer)
 
 
 def settings_of(config: RunConfig, num_problems: int) -> Settings:
@@ -239,7 +240,7 @@ def show(content: Mapping[str, Any], differing: Sequence[str], path: Path) -> No
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = PLAIN_LOG_WIDTH
-    console.print(headline(content), soft_wrap=True)
+    console.print(headline(content), soft_wrap=True, markup=False)
     for table in tables(content):
         console.print()
         console.print(table)
@@ -256,11 +257,3 @@ def bar(name: str, total: int) -> Iterator[Callable[[], None]]:
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(name, total=total)
         yield lambda: progress.advance(task)
-
-
-def _check_shared(prompts: Sequence[Prompt], base: Measured) -> None:
-    if not {prompt.id for prompt in prompts} & set(base.modes.sampled.problems):
-        raise ValueError(
-            f"--base: {base.model} was measured on {base.settings.get('data')}, which shares no "
-            "problem with this evaluation; evaluate both on the same data"
-        )

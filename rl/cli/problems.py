@@ -36,6 +36,11 @@ def model_folder(path: str) -> Path | None:
     return folder if folder.is_dir() or not HUB_NAME.fullmatch(path) else None
 
 
+def model_path(config: RunConfig) -> str:
+    """A folder, or a Hub name for transformers and vLLM to load."""
+    return str(model_folder(config.model.path) or config.model.path)
+
+
 def context_tokens(model: ModelConfig) -> int:
     """Positions that the model can hold, as configured or as its folder says; 0 when unknown."""
     folder = model_folder(model.path) if model.path else None

@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 
@@ -21,8 +20,9 @@ from rewards.protocols import Reward
 from rewards.verify import MathVerifier
 from rl.algorithms.dynamic_sampling import keep
 from rl.algorithms.table import group_advantages
+from rl.cli.held_out import held_out_prompts
 from rl.cli.options import build
-from rl.cli.problems import LAB, model_folder
+from rl.cli.problems import LAB, model_path
 from rl.cli.recipe import RecipeError
 from rl.config import RunConfig
 from rl.learner.deepspeed_learner import DeepSpeedLearner
@@ -40,9 +40,6 @@ from rollout.stream import Stream, StreamSettings
 from rollout.vllm.engine import VllmEngine
 from rollout.vllm.fingerprint import fingerprint, stale_parameters
 from rollout.vllm.transfer import start_transfer
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 STALE_TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2}
 """Largest relative difference of a parameter's fingerprint that rounding explains."""
@@ -128,12 +125,6 @@ def read_prompts(config: RunConfig) -> tuple[list[Prompt], list[Prompt]]:
     return training, held_out_prompts(config, tokenizer) if config.data.eval_path else []
 
 
-def held_out_prompts(config: RunConfig, tokenizer: "PreTrainedTokenizerBase") -> list[Prompt]:
-    """The problems of an evaluation; raises ValueError with everything wrong in the data."""
-    held_out = load_prompts(config.data, tokenizer, config.rollout.max_prompt_tokens, held_out=True)
-    return held_out[: config.evaluation.num_problems or None]
-
-
 def start_journal(parts: ExitStack, config: RunConfig, start: Start, resolved: str) -> Journal:
     """Progress, tracker and the run's files."""
     enabled = config.log.progress
@@ -210,8 +201,3 @@ def lab_version(config: RunConfig) -> str:
     if not config.data.path.startswith("lab:"):
         return ""
     return str(json.loads((LAB / "lab.json").read_text())["lab_version"])
-
-
-def model_path(config: RunConfig) -> str:
-    """A folder, or a Hub name for transformers and vLLM to load."""
-    return str(model_folder(config.model.path) or config.model.path)

@@ -49,7 +49,7 @@ class Outcomes:
     @property
     def graded(self) -> NDArray[np.bool_]:
         """Problems [P] with a verdict on at least one completion."""
-        graded: NDArray[np.bool_] = np.isfinite(self.correct).any(axis=1)
+        graded: NDArray[np.bool_] = np.isfinite(self.correct).sum(axis=1) > 0
         return graded
 
     @property

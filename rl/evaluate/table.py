@@ -1,12 +1,16 @@
 """results.json as tables for a terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 TOKENS = {"response_tokens", "tokens_per_correct", "correct_tokens", "wrong_tokens"}
 """Figures in tokens; all others are shares."""
+
+SAME_AS_ACCURACY = ("avg@", "pass@1")
+"""Beginnings of names whose figures stand in the row of the accuracy."""
 
 AT_LEVEL = ("accuracy", "response_tokens", "tokens_per_correct", "truncated")
 AT_CAP = ("accuracy", "response_tokens", "tokens_per_correct")
@@ -30,7 +34,7 @@ def tables(content: Content) -> list[Table]:
     found = [_modes(content)]
     if content["by_level"]:
         found.append(_rows("by level", "level", content["by_level"], AT_LEVEL))
-    found.append(_rows("cut at", "tokens", content["budget_curve"], AT_CAP, key="cap"))
+    found.append(_rows("cut at tokens", "cap", content["budget_curve"], AT_CAP))
     if content["base"]:
         found.append(_base(content["base"]))
     return found
@@ -53,29 +57,25 @@ def footnotes(content: Content) -> list[str]:
 
 
 def _modes(content: Content) -> Table:
-    modes = {"sampled": content["sampled"]} | (
-        {"greedy": content["greedy"]} if content["greedy"] else {}
-    )
-    table = _table("", *modes)
-    for name in content["sampled"]:
+    modes = {name: content[name] for name in ("sampled", "greedy") if content[name]}
+    table = _table("", modes)
+    for name in _shown(content["sampled"]):
         table.add_row(name, *(_cell(name, figures.get(name)) for figures in modes.values()))
     return table
 
 
-def _rows(
-    title: str, label: str, rows: Sequence[Content], names: Sequence[str], key: str = ""
-) -> Table:
-    table = _table(f"{title} {label}" if key else title, *names)
+def _rows(title: str, key: str, rows: Sequence[Content], names: Sequence[str]) -> Table:
+    table = _table(title, names)
     for row in rows:
-        table.add_row(str(row[key or label]), *(_cell(name, row.get(name)) for name in names))
+        table.add_row(str(row[key]), *(_cell(name, row.get(name)) for name in names))
     return table
 
 
 def _base(base: Content) -> Table:
     modes = {name: base[name] for name in ("sampled", "greedy") if base[name]}
     columns = [f"{name} {what}" for name in modes for what in ("base", "change")]
-    table = _table(f"against {base['model']}", *columns)
-    for name in base["sampled"]["change"]:
+    table = _table(f"against {base['model']}", columns)
+    for name in _shown(base["sampled"]["change"]):
         cells = [
             _cell(name, compared[what].get(name), "+" if what == "change" else "")
             for compared in modes.values()
@@ -88,9 +88,13 @@ def _base(base: Content) -> Table:
     return table
 
 
-def _table(title: str, *columns: str) -> Table:
+def _shown(figures: Content) -> list[str]:
+    return [name for name in figures if not name.startswith(SAME_AS_ACCURACY)]
+
+
+def _table(title: str, columns: Iterable[str]) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="bold")
-    table.add_column(title)
+    table.add_column(Text(title))
     for column in columns:
         table.add_column(column, justify="right")
     return table

@@ -10,7 +10,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from rl.learner.consolidate import consolidate
 from tests.rl.learner.launch import launch
+from tests.rl.learner.replay_driver import run_config
 
 pytestmark = pytest.mark.engine
 
@@ -52,6 +54,28 @@ def test_checkpoint_publication_and_export_agree_with_the_weights(
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance)
     assert (tmp_path / "export" / "tokenizer.json").exists()
     assert (tmp_path / "export" / "generation_config.json").exists()
+    assert_consolidates(tmp_path, tiny_model, options)
+
+
+def assert_consolidates(folder: Path, model: Path, options: Any) -> None:
+    """One process makes of the checkpoint what the ranks exported when they saved it."""
+    consolidate(folder / "checkpoint", run_config(options), str(model), folder / "consolidated")
+    ours, theirs = (
+        AutoModelForCausalLM.from_pretrained(folder / name).state_dict()
+        for name in ("consolidated", "saved")
+    )
+    assert ours.keys() == theirs.keys()
+    for name, tensor in theirs.items():
+        assert ours[name].dtype == tensor.dtype
+        torch.testing.assert_close(ours[name], tensor, rtol=0, atol=0, msg=name)
+    assert (folder / "consolidated" / "tokenizer.json").exists()
+
+
+def test_a_folder_without_a_checkpoint_is_not_consolidated(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"holds no learner checkpoint"):
+        consolidate(tmp_path, run_config({}), str(tiny_model), tmp_path / "out")
 
 
 def test_a_failing_follower_ends_the_run_with_its_message(
