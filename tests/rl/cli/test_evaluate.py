@@ -49,10 +49,9 @@ def test_without_held_out_problems_there_is_nothing_to_evaluate() -> None:
 
 
 def test_caps_beyond_the_limit_are_refused() -> None:
-    [problem] = refusals("evaluation.caps=[64,1024]")
-    assert problem.startswith("evaluation.caps=[64, 1024]: completions end at limit.")
-    [problem] = refusals("evaluation.caps=[0]")
-    assert problem == "evaluation.caps=[0]: set caps of 1 token or more"
+    empty, beyond = refusals("evaluation.caps=[0,1024]")
+    assert empty == "evaluation.caps=[0, 1024]: set caps of 1 token or more"
+    assert beyond.startswith("evaluation.caps=[0, 1024]: completions end at limit.")
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:

@@ -104,4 +104,4 @@ if __name__ == "__main__":
     folders = [Path(argument) for argument in sys.argv[1:]] + [None]
     results = json.loads((folders[0] / "results.json").read_text())
     wrong = differences(recompute(*folders[:2], results), results)
-    sys.exit("\n".join(wrong))
+    sys.exit("\n".join(wrong) or 0)
