@@ -162,6 +162,9 @@ class EvaluationConfig:
     """0 evaluates before and after only."""
     greedy: bool = True
     """Also decode each problem once at temperature 0."""
+    caps: list[int] = field(default_factory=list)
+    """Tokens at which accuracy is read off again, from the same completions; empty halves
+    `limit.max_response_tokens` four times."""
 
     def problems(self) -> list[str]:
         found = []
@@ -176,6 +179,8 @@ class EvaluationConfig:
                 f"evaluation.temperature={self.temperature}, evaluation.top_p={self.top_p}: set a "
                 "positive temperature and 0 < top_p <= 1 (evaluation.greedy adds temperature 0)"
             )
+        if min(self.caps, default=1) < 1:
+            found.append(f"evaluation.caps={self.caps}: set caps of 1 token or more")
         if self.every_steps < 0:
             found.append(f"evaluation.every_steps={self.every_steps}: set it to 0 or more")
         return found

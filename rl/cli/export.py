@@ -124,7 +124,7 @@ def _write_weights(record: RunRecord, checkpoint: Path, folder: Path) -> None:
     """The checkpoint's model in Hugging Face format, by the run's own sections of the recipe."""
     from data.config import ModelConfig
     from rl.config import LoraConfig
-    from rl.learner.restore import export_checkpoint
+    from rl.learner.consolidate import export_checkpoint
 
     model = _typed(ModelConfig, record.config["model"])
     lora = _typed(LoraConfig, record.config["learner"]["lora"])

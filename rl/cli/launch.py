@@ -35,7 +35,7 @@ def main(recipe: str, overrides: Sequence[str]) -> None:
 def launch(recipe: Path, overrides: Sequence[str]) -> int:
     """Trains `recipe`; returns the exit code."""
     machine = this_machine()
-    _log_to_stderr(machine)
+    log_to_stderr(machine)
     try:
         composed = _checked(recipe, overrides, machine)
         threads = set_learner_threads(composed.config.learner.num_threads, machine)
@@ -79,7 +79,8 @@ def _checked(recipe: Path, overrides: Sequence[str], machine: Machine) -> Compos
     return composed
 
 
-def _log_to_stderr(machine: Machine) -> None:
+def log_to_stderr(machine: Machine) -> None:
+    """Messages of our packages as plain lines; those of other ranks from warnings on."""
     logging.basicConfig(format="%(message)s")
     for package in ("data", "rewards", "rollout", "rl"):
         logging.getLogger(package).setLevel(logging.WARNING if machine.rank else logging.INFO)

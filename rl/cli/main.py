@@ -27,6 +27,13 @@ def train(asked: argparse.Namespace) -> int:
     return launch(asked.recipe, asked.overrides)
 
 
+def evaluate(asked: argparse.Namespace) -> int:
+    """`laconic eval RECIPE key=value`: the recipe's held-out problems, answered by a model."""
+    from rl.cli.evaluate import main as run
+
+    return run(asked.recipe, asked.overrides, asked.model, asked.base)
+
+
 def plan(asked: argparse.Namespace) -> int:
     """`laconic plan RECIPE key=value`: what the run would use; starts nothing."""
     from rl.cli.plan import plan_text
@@ -74,6 +81,13 @@ def _parser() -> argparse.ArgumentParser:
         "--engine", action="store_true", help="also start vLLM and sample a token"
     )
     examiner.set_defaults(run=doctor, overrides=[])
+    judge = _add(commands, "eval", evaluate, "evaluate a model on a recipe's held-out problems")
+    judge.add_argument(
+        "--model", default="", help="Hub name, folder, run or checkpoint; else the recipe's model"
+    )
+    judge.add_argument(
+        "--base", default="", help="what to compare with: an earlier results.json, or a model"
+    )
     return parser
 
 

@@ -37,6 +37,11 @@ def model_folder(path: str) -> Path | None:
     return folder if folder.is_dir() or not HUB_NAME.fullmatch(path) else None
 
 
+def model_path(config: RunConfig) -> str:
+    """A folder, or a Hub name for transformers and vLLM to load."""
+    return str(model_folder(config.model.path) or config.model.path)
+
+
 def context_tokens(model: ModelConfig) -> int:
     """Positions that the model can hold, as configured or as its folder says; 0 when unknown."""
     folder = model_folder(model.path) if model.path else None
@@ -83,6 +88,12 @@ def _combinations(config: RunConfig) -> list[str]:
         found.append(
             f"evaluation.every_steps={config.evaluation.every_steps} without data.eval_path: there "
             "is nothing to evaluate on; set data.eval_path or evaluation.every_steps=0"
+        )
+    if max(config.evaluation.caps, default=0) > config.limit.max_response_tokens:
+        found.append(
+            f"evaluation.caps={config.evaluation.caps}: completions end at limit."
+            f"max_response_tokens={config.limit.max_response_tokens}, so nothing is known beyond; "
+            "lower the caps or raise the limit"
         )
     return found
 

@@ -16,6 +16,7 @@ from data.sampler import PromptSampler
 from data.types import Prompt, Verdict
 from rl.algorithms.dynamic_sampling import keep
 from rl.algorithms.table import group_advantages
+from rl.cli.held_out import held_out_prompts
 from rl.cli.judging import (
     build_reward,
     build_verifier,
@@ -24,7 +25,7 @@ from rl.cli.judging import (
     training_verifier,
 )
 from rl.cli.options import build
-from rl.cli.problems import LAB, model_folder
+from rl.cli.problems import LAB, model_path
 from rl.cli.recipe import RecipeError
 from rl.config import RunConfig
 from rl.learner.deepspeed_learner import DeepSpeedLearner
@@ -127,12 +128,8 @@ def read_prompts(config: RunConfig) -> tuple[list[Prompt], list[Prompt]]:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model_path(config), revision=config.model.revision)
-    longest = config.rollout.max_prompt_tokens
-    training = load_prompts(config.data, tokenizer, longest)
-    if not config.data.eval_path:
-        return training, []
-    held_out = load_prompts(config.data, tokenizer, longest, held_out=True)
-    return training, held_out[: config.evaluation.num_problems or None]
+    training = load_prompts(config.data, tokenizer, config.rollout.max_prompt_tokens)
+    return training, held_out_prompts(config, tokenizer) if config.data.eval_path else []
 
 
 def start_journal(parts: ExitStack, config: RunConfig, start: Start, resolved: str) -> Journal:
@@ -204,8 +201,3 @@ def lab_version(config: RunConfig) -> str:
     if not config.data.path.startswith("lab:"):
         return ""
     return str(json.loads((LAB / "lab.json").read_text())["lab_version"])
-
-
-def model_path(config: RunConfig) -> str:
-    """A folder, or a Hub name for transformers and vLLM to load."""
-    return str(model_folder(config.model.path) or config.model.path)

@@ -2,14 +2,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 
 from data.types import Completion, Prompt, Verdict
 from rl.evaluate.evaluation import Evaluation, Judged
 from rollout.engine import Engine, Sampling
+from rollout.stream import GraderError
 
 Verify = Callable[[Prompt, Completion], Awaitable[Verdict]]
 """A `rewards.protocols.Verifier`."""
+
+Hear = Callable[[Judged], None]
+"""Is told of every completion when it is judged."""
+
+Request = tuple[Prompt, Sampling]
 
 
 async def evaluate(
@@ -24,13 +31,15 @@ async def evaluate(
     top_p: float = 1.0,
     greedy: bool = True,
     seed: int = 0,
+    heard: Hear = lambda judged: None,
 ) -> Evaluation:
     """Evaluates the engine's current weights on `prompts` with `samples_per_problem` draws each.
 
     `name` distinguishes the requests of this evaluation from all others of the run (`base`,
     `step_30`). The seeds do not depend on it: two evaluations draw with the same random numbers,
     so that a difference between them is less noisy. `greedy` adds one answer at temperature 0.
-    Raises ValueError without prompts or samples, RuntimeError when the grader failed on every
+    `heard` is told of every completion when it is judged.
+    Raises ValueError without prompts or samples, `GraderError` when the grader failed on every
     completion, and what the engine raises.
     """
     if not prompts or samples_per_problem < 1:
@@ -38,41 +47,50 @@ async def evaluate(
             f"evaluation of {len(prompts)} problems with {samples_per_problem} samples each: give "
             "held-out problems (data.eval_path) and evaluation.samples_per_problem>=1"
         )
-    drawn = [
-        Sampling(
-            id=f"eval/{name}/{row}/{sample}",
-            limit=limit,
-            temperature=temperature,
-            top_p=top_p,
-            seed=request_seed(seed, prompt.id, sample),
+    drawn = Sampling(id=f"eval/{name}", limit=limit, temperature=temperature, top_p=top_p)
+    requests = drawn_requests(prompts, drawn, samples_per_problem, seed)
+    num_drawn = len(requests)
+    if greedy:
+        requests += greedy_requests(prompts, drawn)
+    judged = await _all_or_none(
+        [_sample_and_judge(engine, verify, *request, heard) for request in requests]
+    )
+    _check_graded(judged[:num_drawn], name)
+    return Evaluation(
+        temperature=temperature,
+        sampled=tuple(
+            tuple(judged[start : start + samples_per_problem])
+            for start in range(0, num_drawn, samples_per_problem)
+        ),
+        greedy=tuple(judged[num_drawn:]),
+    )
+
+
+def drawn_requests(
+    prompts: Sequence[Prompt], sampling: Sampling, samples_per_problem: int, seed: int
+) -> list[Request]:
+    """`sampling` for each sample of each prompt, prompt by prompt, with an id and a seed."""
+    return [
+        (
+            prompt,
+            replace(
+                sampling,
+                id=f"{sampling.id}/{row}/{sample}",
+                seed=request_seed(seed, prompt.id, sample),
+            ),
         )
         for row, prompt in enumerate(prompts)
         for sample in range(samples_per_problem)
     ]
-    greedily = [
-        Sampling(id=f"eval/{name}/{row}/greedy", limit=limit, temperature=0.0)
-        for row in range(len(prompts))
-        if greedy
+
+
+def greedy_requests(prompts: Sequence[Prompt], sampling: Sampling) -> list[Request]:
+    """One request at temperature 0 for each prompt, under the limit of `sampling`."""
+    greedily = replace(sampling, temperature=0.0, top_p=1.0)
+    return [
+        (prompt, replace(greedily, id=f"{sampling.id}/{row}/greedy"))
+        for row, prompt in enumerate(prompts)
     ]
-    repeated = [prompt for prompt in prompts for _ in range(samples_per_problem)]
-    requests = [*zip(repeated, drawn, strict=True), *zip(prompts, greedily, strict=False)]
-    judged = await _all_or_none(
-        [_sample_and_judge(engine, verify, prompt, sampling) for prompt, sampling in requests]
-    )
-    sampled = judged[: len(drawn)]
-    if all(j.verdict.correct is None for j in sampled):
-        raise RuntimeError(
-            f"evaluation {name}: the grader failed on all {len(sampled)} completions, first with: "
-            f"{sampled[0].verdict.reason}"
-        )
-    return Evaluation(
-        temperature=temperature,
-        sampled=tuple(
-            tuple(sampled[start : start + samples_per_problem])
-            for start in range(0, len(sampled), samples_per_problem)
-        ),
-        greedy=tuple(judged[len(drawn) :]),
-    )
 
 
 def request_seed(seed: int, prompt_id: str, sample: int) -> int:
@@ -81,12 +99,22 @@ def request_seed(seed: int, prompt_id: str, sample: int) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
+def _check_graded(sampled: Sequence[Judged], name: str) -> None:
+    if all(each.verdict.correct is None for each in sampled):
+        raise GraderError(
+            f"evaluation {name}: the grader failed on all {len(sampled)} completions, first with: "
+            f"{sampled[0].verdict.reason}"
+        )
+
+
 async def _sample_and_judge(
-    engine: Engine, verify: Verify, prompt: Prompt, sampling: Sampling
+    engine: Engine, verify: Verify, prompt: Prompt, sampling: Sampling, heard: Hear
 ) -> Judged:
     completion = await engine.sample(prompt, sampling)
     verdict = await verify(prompt, completion)
-    return Judged(prompt=prompt, completion=completion, verdict=verdict)
+    judged = Judged(prompt=prompt, completion=completion, verdict=verdict)
+    heard(judged)
+    return judged
 
 
 async def _all_or_none(work: Sequence[Awaitable[Judged]]) -> list[Judged]:

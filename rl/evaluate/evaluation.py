@@ -1,4 +1,4 @@
-"""What an evaluation found: every completion with its verdict, and the figures made from them.
+"""What an evaluation found: every completion with its verdict, and the figures that a run logs.
 
 A completion without a verdict (the grader failed) is counted and left out of the accuracy; it is
 never wrong. Its tokens count, as do those of a truncated completion, at the limit it reached.
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.types import Completion, Prompt, Verdict
-from rl.evaluate.formulas import (
-    Floats,
-    accuracy_efficiency_score,
-    bootstrap_interval,
-    pass_at_k,
-)
+from rl.evaluate.figures import chosen_caps, columns, figures
+from rl.evaluate.formulas import Floats, accuracy_efficiency_score, bootstrap_interval
+from rl.evaluate.outcomes import Modes, Outcome, Outcomes, collect
+
+LOGGED_ENDS = ("accuracy", "response_tokens")
+"""Figures whose interval is logged too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,19 +52,31 @@ class Evaluation:
         return len(self.sampled[0])
 
     @property
+    def limit(self) -> int:
+        """Tokens that a completion was allowed."""
+        return self.sampled[0][0].completion.limit
+
+    @property
     def judged(self) -> list[Judged]:
         """Every sampled completion [P*k]."""
         return [judged for row in self.sampled for judged in row]
 
     @property
+    def outcomes(self) -> Modes:
+        """The completions as arrays, for the figures."""
+        sampled = collect(map(_outcome, self.judged))
+        return Modes(sampled, collect(map(_outcome, self.greedy)) if self.greedy else None)
+
+    @property
     def problem_accuracies(self) -> Floats:
         """Share of right samples of each problem [P]; NaN where the grader failed on all."""
-        return np.array([_accuracy(row) for row in self.sampled])
+        return self.outcomes.sampled.accuracies
 
     @property
     def problem_tokens(self) -> Floats:
         """Mean response tokens of each problem [P]."""
-        return np.array([mean_tokens(row) for row in self.sampled])
+        tokens: Floats = self.outcomes.sampled.tokens.mean(axis=1)
+        return tokens
 
     @property
     def accuracy(self) -> float:
@@ -95,11 +107,8 @@ class Evaluation:
 
     def by_level(self) -> dict[str, LevelFigures]:
         """Sampled figures by `prompt.extra["level"]`, in order; empty when prompts have none."""
-        rows: dict[float | str, list[tuple[Judged, ...]]] = {}
-        for row in self.sampled:
-            if "level" in row[0].prompt.extra:
-                rows.setdefault(row[0].prompt.extra["level"], []).append(row)
-        return {str(level): _level_figures(rows[level]) for level in sorted(rows, key=_level_order)}
+        levels = self.outcomes.sampled.by_level()
+        return {name: _level_figures(outcomes) for name, outcomes in levels.items()}
 
 
 def summary_figures(evaluation: Evaluation) -> dict[str, float | None]:
@@ -132,27 +141,25 @@ def paired_change(
     return (float(change.mean()), *bootstrap_interval(change))
 
 
-def evaluation_metrics(evaluation: Evaluation) -> dict[str, float]:
-    """The `eval/` metrics; what is undefined (no wrong answer, no greedy pass) is left out."""
-    accuracies = evaluation.problem_accuracies
-    accuracy_low, accuracy_high = bootstrap_interval(accuracies[~np.isnan(accuracies)])
-    tokens_low, tokens_high = bootstrap_interval(evaluation.problem_tokens)
-    k = evaluation.samples_per_problem
-    metrics = {
-        **summary_figures(evaluation),
-        "accuracy_low": accuracy_low,
-        "accuracy_high": accuracy_high,
-        "response_tokens_low": tokens_low,
-        "response_tokens_high": tokens_high,
-        f"pass@{k}": _pass_at(evaluation, k),
-        "correct_tokens": _tokens_of(evaluation, True),
-        "wrong_tokens": _tokens_of(evaluation, False),
-        "truncated": evaluation.truncated,
-        "grader_failures": float(evaluation.grader_failures),
-    }
-    for level, figures in evaluation.by_level().items():
-        metrics[f"level_{level}/accuracy"] = figures.accuracy
-        metrics[f"level_{level}/response_tokens"] = figures.response_tokens
+def evaluation_metrics(evaluation: Evaluation, caps: Sequence[int] = ()) -> dict[str, float]:
+    """The `eval/` metrics; what is undefined (no wrong answer, no greedy pass) is left out.
+
+    `caps` are those of the budget curve; without any, those of `chosen_caps`.
+    """
+    outcomes = evaluation.outcomes.sampled
+    found = figures(outcomes)
+    metrics: dict[str, float | None] = {name: each.value for name, each in found.items()}
+    metrics |= summary_figures(evaluation)
+    for name in ("pass@1", f"avg@{evaluation.samples_per_problem}"):
+        del metrics[name]  # these are the accuracy
+    for name in LOGGED_ENDS:
+        metrics |= {f"{name}_low": found[name].low, f"{name}_high": found[name].high}
+    metrics["grader_failures"] = float(evaluation.grader_failures)
+    for level, at_level in evaluation.by_level().items():
+        metrics[f"level_{level}/accuracy"] = at_level.accuracy
+        metrics[f"level_{level}/response_tokens"] = at_level.response_tokens
+    for cap in chosen_caps(caps, evaluation.limit):
+        metrics[f"cap_{cap}/accuracy"] = columns(outcomes.capped(cap))["accuracy"].value
     return {f"eval/{name}": value for name, value in metrics.items() if value is not None}
 
 
@@ -161,31 +168,20 @@ def mean_tokens(judged: Sequence[Judged]) -> float:
     return float(np.mean([j.completion.num_tokens for j in judged]))
 
 
-def _accuracy(judged: Sequence[Judged]) -> float:
-    graded = [j.verdict.correct for j in judged if j.verdict.correct is not None]
-    return float(np.mean(graded)) if graded else float("nan")
-
-
-def _tokens_of(evaluation: Evaluation, correct: bool) -> float | None:
-    chosen = [j for j in evaluation.judged if j.verdict.correct is correct]
-    return mean_tokens(chosen) if chosen else None
-
-
-def _pass_at(evaluation: Evaluation, k: int) -> float | None:
-    """pass@k over the problems whose k samples were all graded."""
-    verdicts = [[j.verdict.correct for j in row] for row in evaluation.sampled]
-    chances = [pass_at_k(len(row), sum(map(bool, row)), k) for row in verdicts if None not in row]
-    return float(np.mean(chances)) if chances else None
-
-
-def _level_figures(rows: Sequence[Sequence[Judged]]) -> LevelFigures:
-    accuracies = [a for a in (_accuracy(row) for row in rows) if not np.isnan(a)]
-    return LevelFigures(
-        accuracy=float(np.mean(accuracies)) if accuracies else None,
-        response_tokens=float(np.mean([mean_tokens(row) for row in rows])),
+def _outcome(judged: Judged) -> Outcome:
+    level = judged.prompt.extra.get("level")
+    return Outcome(
+        problem=judged.prompt.id,
+        level=None if level is None else str(level),
+        correct=judged.verdict.correct,
+        tokens=judged.completion.num_tokens,
+        truncated=judged.completion.truncated,
     )
 
 
-def _level_order(level: float | str) -> tuple[float, str]:
-    """Numbers in their order, then names in theirs."""
-    return (float("inf"), level) if isinstance(level, str) else (float(level), "")
+def _level_figures(outcomes: Outcomes) -> LevelFigures:
+    accuracies = outcomes.accuracies[outcomes.graded]
+    return LevelFigures(
+        accuracy=float(accuracies.mean()) if len(accuracies) else None,
+        response_tokens=float(outcomes.tokens.mean(axis=1).mean()),
+    )

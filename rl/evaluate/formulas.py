@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from math import comb
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+Number = TypeVar("Number", float, Floats)
 
 AES_WEIGHTS = (1.0, 3.0, 5.0)
 """Weights of tokens saved, accuracy gained, accuracy lost; printed wherever AES is."""
@@ -23,22 +26,57 @@ def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:
 
 
 def accuracy_efficiency_score(
-    accuracy: float,
-    tokens: float,
-    base_accuracy: float,
-    base_tokens: float,
+    accuracy: Number,
+    tokens: Number,
+    base_accuracy: Number,
+    base_tokens: Number,
     weights: tuple[float, float, float] = AES_WEIGHTS,
-) -> float:
+) -> Number:
     """AES = saved dL + gained dA if dA >= 0, else saved dL - lost |dA|.
 
     dL = (L0 - L) / L0 and dA = (A - A0) / A0, both relative to the base
-    (O1-Pruner, arXiv:2501.12570, metrics). `weights` are (saved, gained, lost); papers differ in
-    them, so print them with the score.
+    (O1-Pruner, arXiv:2501.12570, metrics). Numbers, or arrays [R] of resampled ones. `weights` are
+    (saved, gained, lost); papers differ in them, so print them with the score.
     """
     saved, gained, lost = weights
     shorter = (base_tokens - tokens) / base_tokens
     better = (accuracy - base_accuracy) / base_accuracy
-    return saved * shorter + (gained if better >= 0 else lost) * better
+    gain, loss = (abs(better) + better) / 2, (abs(better) - better) / 2
+    return saved * shorter + gained * gain - lost * loss
+
+
+def correct_within(correct: Floats, tokens: Floats, cap: int) -> Floats:
+    """c * [n <= cap]: what is right when generation stops after `cap` tokens.
+
+    Accuracy at a cap (DLER, arXiv:2510.15110, section 4.3): a completion that is longer is wrong,
+    also where its answer stands early. All [P, k]; a NaN (no verdict) stays one.
+    """
+    return np.where(tokens <= cap, correct, correct * 0.0)
+
+
+def bootstrap_draws(num_problems: int, seed: int = 0, num_resamples: int = 4000) -> Indices:
+    """Which problems [R, P] make up each resample: P of them, drawn with replacement."""
+    return np.random.default_rng(seed).integers(num_problems, size=(num_resamples, num_problems))
+
+
+def resampled_ratio(numerator: Floats, denominator: Floats, draws: Indices) -> Floats:
+    """sum(numerator) / sum(denominator) in each resample [R]; both are per problem [P].
+
+    The samples of a problem stay together. 0 / 0 is NaN: the resample says nothing.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios: Floats = numerator[draws].sum(axis=1) / denominator[draws].sum(axis=1)
+    return ratios
+
+
+def percentile_interval(resampled: Floats) -> tuple[float, float]:
+    """The 2.5 % and 97.5 % quantiles of resampled figures [R], NaNs left out.
+
+    An end beyond which figures are infinite (no right answer to divide by) is NaN or infinite.
+    """
+    with np.errstate(invalid="ignore"):
+        low, high = np.quantile(resampled[~np.isnan(resampled)], [0.025, 0.975])
+    return float(low), float(high)
 
 
 def bootstrap_interval(
@@ -46,13 +84,8 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """95 % percentile interval of the mean of `values` [P] under resampling of its entries.
 
-    One value per prompt, so that the samples of a prompt stay together; for the difference of two
-    models give the per-prompt differences. A resample is a multinomial count of the entries.
+    One value per problem; for the difference of two models give the per-problem differences.
     """
     entries = np.asarray(values, float)
-    number = len(entries)
-    counts = np.random.default_rng(seed).multinomial(
-        number, np.full(number, 1 / number), size=num_resamples
-    )
-    low, high = np.quantile(counts @ entries / number, [0.025, 0.975])
-    return float(low), float(high)
+    draws = bootstrap_draws(len(entries), seed, num_resamples)
+    return percentile_interval(resampled_ratio(entries, np.ones_like(entries), draws))

@@ -55,7 +55,8 @@ def write_completions(
     parts = sorted({name for row in rows for name in row if name.startswith("parts/")})
     if max_rows:
         schema = pa.schema([*_TRAINED, *((name, pa.float64()) for name in parts)])
-        _write(folder / "completions", step, rows[:max_rows], schema)
+        (folder / "completions").mkdir(exist_ok=True)
+        _write(_step_file(folder / "completions", step), rows[:max_rows], schema)
 
 
 def trained_rows(
@@ -86,10 +87,16 @@ def shown_rows(step: int, evaluation: Evaluation, max_rows: int) -> list[dict[st
 
 
 def write_evaluation(folder: Path, step: int, evaluation: Evaluation) -> None:
-    """Writes every evaluated completion to `eval/step_*.parquet`; `mode` is sampled or greedy."""
+    """Writes every evaluated completion to `eval/step_*.parquet`."""
+    (folder / "eval").mkdir(exist_ok=True)
+    write_evaluated(_step_file(folder / "eval", step), step, evaluation)
+
+
+def write_evaluated(path: Path, step: int, evaluation: Evaluation) -> None:
+    """Writes every evaluated completion to `path`; `mode` is sampled or greedy."""
     rows = [_evaluated_row(step, "sampled", judged) for judged in evaluation.judged]
     rows += [_evaluated_row(step, "greedy", judged) for judged in evaluation.greedy]
-    _write(folder / "eval", step, rows, pa.schema(_EVALUATED))
+    _write(path, rows, pa.schema(_EVALUATED))
 
 
 def _evaluated_row(step: int, mode: str, judged: Judged) -> dict[str, Any]:
@@ -128,7 +135,9 @@ def _readable(prompt: Prompt) -> str:
     return "\n\n".join(f"{m['role']}: {m['content']}" for m in prompt.messages)
 
 
-def _write(folder: Path, step: int, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
-    folder.mkdir(exist_ok=True)
-    table = pa.Table.from_pylist(rows, schema=schema)
-    pq.write_table(table, folder / f"step_{step:05d}.parquet", compression="zstd")
+def _step_file(folder: Path, step: int) -> Path:
+    return folder / f"step_{step:05d}.parquet"
+
+
+def _write(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")

@@ -1,6 +1,6 @@
 """What every finished step and evaluation leaves behind: files, tracker, progress, checkpoint."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,9 +80,16 @@ class Journal:
         for alarm in self.watch.news:
             self.progress.note(alarm.message)
 
-    def evaluation(self, name: str, step: int, evaluation: Evaluation, seconds: float) -> None:
+    def evaluation(
+        self,
+        name: str,
+        step: int,
+        evaluation: Evaluation,
+        seconds: float,
+        caps: Sequence[int] = (),
+    ) -> None:
         """Logs one evaluation; the first one is the base that later ones are compared with."""
-        metrics = evaluation_metrics(evaluation) | {"time/evaluate": seconds}
+        metrics = evaluation_metrics(evaluation, caps) | {"time/evaluate": seconds}
         score = aes(evaluation, self.base) if self.base else None
         if score is not None:
             metrics["eval/aes"] = score

@@ -1,12 +1,13 @@
 """The judge: evaluates whatever weights the engine holds, and has the journal write it down."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
 from data.types import Prompt
 from rewards.protocols import Verifier
 from rl.config import RunConfig
-from rl.evaluate.evaluate import evaluate
+from rl.evaluate.evaluate import Hear, evaluate
 from rl.evaluate.evaluation import Evaluation
 from rl.run.journal import Journal
 from rollout.background import BackgroundLoop
@@ -31,21 +32,35 @@ class Judge:
         samples = self.config.evaluation.samples_per_problem
         self.journal.progress.note(f"evaluating {name}: {len(self.problems)} problems x {samples}")
         start = perf_counter()
-        evaluation = self.loop.run(self._evaluate(name))
-        self.journal.evaluation(name, step, evaluation, perf_counter() - start)
+        evaluation = self.loop.run(
+            evaluate_held_out(self.engine, self.problems, self.verifier, self.config, name)
+        )
+        seconds = perf_counter() - start
+        caps = self.config.evaluation.caps
+        self.journal.evaluation(name, step, evaluation, seconds, caps)
         return evaluation
 
-    async def _evaluate(self, name: str) -> Evaluation:
-        settings = self.config.evaluation
-        return await evaluate(
-            self.engine,
-            self.problems,
-            self.verifier,
-            name=name.replace(" ", "_"),
-            limit=self.config.limit.max_response_tokens,
-            samples_per_problem=settings.samples_per_problem,
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            greedy=settings.greedy,
-            seed=self.config.seed,
-        )
+
+async def evaluate_held_out(
+    engine: Engine,
+    problems: Sequence[Prompt],
+    verifier: Verifier,
+    config: RunConfig,
+    name: str,
+    heard: Hear = lambda judged: None,
+) -> Evaluation:
+    """Evaluates the engine's weights as `config.evaluation` says."""
+    settings = config.evaluation
+    return await evaluate(
+        engine,
+        problems,
+        verifier,
+        name=name.replace(" ", "_"),
+        limit=config.limit.max_response_tokens,
+        samples_per_problem=settings.samples_per_problem,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        greedy=settings.greedy,
+        seed=config.seed,
+        heard=heard,
+    )

@@ -1,7 +1,7 @@
 """Every metric that a run may log, with its meaning.
 
 The names are those of TRL's `GRPOTrainer` where it has one. A name with `<...>` stands for a
-family: `<part>` is a part of the reward, `<level>` a difficulty level, `<k>` a number.
+family: `<part>` is a part of the reward, `<level>` a difficulty level, `<k>` and `<cap>` numbers.
 `metrics.jsonl`, W&B and the progress bar read the same dict; `check_names` refuses what is not
 listed here.
 """
@@ -130,6 +130,8 @@ METRICS: dict[str, Metric] = {
     "eval/response_tokens": Metric("mean length, truncated ones at their limit", "tokens"),
     "eval/response_tokens_low": Metric("lower end of its 95 % bootstrap interval", "tokens"),
     "eval/response_tokens_high": Metric("upper end of its 95 % interval", "tokens"),
+    "eval/tokens_per_correct": Metric("tokens spent for one right answer", "tokens"),
+    "eval/cap_<cap>/accuracy": Metric("share correct within that many tokens", "share"),
     "eval/correct_tokens": Metric("mean length of right completions", "tokens"),
     "eval/wrong_tokens": Metric("mean length of wrong completions", "tokens"),
     "eval/truncated": Metric("share of completions that hit their limit", "share"),

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl.evaluate.formulas import accuracy_efficiency_score, bootstrap_interval, pass_at_k
+from rl.evaluate.formulas import (
+    accuracy_efficiency_score,
+    bootstrap_draws,
+    bootstrap_interval,
+    correct_within,
+    pass_at_k,
+    percentile_interval,
+    resampled_ratio,
+)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +40,22 @@ def test_aes_adds_three_times_a_gain_and_takes_five_times_a_loss() -> None:
     assert accuracy_efficiency_score(0.6, 50, 0.5, 100) == pytest.approx(0.5 + 3 * 0.2)
     assert accuracy_efficiency_score(0.4, 50, 0.5, 100) == pytest.approx(0.5 - 5 * 0.2)
     assert accuracy_efficiency_score(0.4, 50, 0.5, 100, (1, 5, 10)) == pytest.approx(0.5 - 2.0)
+
+
+def test_aes_of_arrays_is_that_of_their_entries() -> None:
+    accuracy, tokens = np.array([0.5, 0.6, 0.4]), np.array([50.0, 80.0, 120.0])
+    base = np.full(3, 0.5), np.full(3, 100.0)
+    one_by_one = [
+        accuracy_efficiency_score(a, n, 0.5, 100.0) for a, n in zip(accuracy, tokens, strict=True)
+    ]
+    assert accuracy_efficiency_score(accuracy, tokens, *base).tolist() == one_by_one
+
+
+def test_a_completion_longer_than_the_cap_is_wrong() -> None:
+    correct = np.array([[1.0, 1.0, 0.0, np.nan, np.nan]])
+    tokens = np.array([[4.0, 5.0, 4.0, 4.0, 5.0]])
+    within = correct_within(correct, tokens, cap=4)
+    np.testing.assert_array_equal(within, [[1.0, 0.0, 0.0, np.nan, np.nan]])
 
 
 BASE = [(82.1, 5534), (28.5, 16590), (62.7, 10615), (43.5, 11587), (26.0, 7076)]
@@ -71,3 +95,23 @@ def test_bootstrap_interval_equals_explicit_resampling() -> None:
     assert bootstrap_interval(values, num_resamples=20_000) == pytest.approx(
         np.quantile(means, [0.025, 0.975]), abs=0.02
     )
+
+
+def test_resamples_draw_whole_problems_with_replacement() -> None:
+    draws = bootstrap_draws(5, num_resamples=2000)
+    assert draws.shape == (2000, 5)
+    assert (bootstrap_draws(5, num_resamples=2000) == draws).all()
+    assert (bootstrap_draws(5, seed=1, num_resamples=2000) != draws).any()
+    assert np.bincount(draws.ravel()) / 2000 == pytest.approx([1.0] * 5, abs=0.1)
+
+
+def test_a_resampled_ratio_sums_what_was_drawn() -> None:
+    draws = np.array([[0, 0, 1], [2, 2, 2]])
+    ratios = resampled_ratio(np.array([1.0, 2.0, 0.0]), np.array([2.0, 4.0, 0.0]), draws)
+    assert ratios[0] == pytest.approx((1 + 1 + 2) / (2 + 2 + 4))
+    assert np.isnan(ratios[1])
+
+
+def test_interval_leaves_out_resamples_that_say_nothing() -> None:
+    resampled = np.array([*range(201), np.nan, np.nan], float)
+    assert percentile_interval(resampled) == pytest.approx((5.0, 195.0))

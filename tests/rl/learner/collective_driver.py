@@ -45,6 +45,7 @@ def exercise(group: LearnerGroup, steps: Any, folder: Path) -> dict[str, Any]:
     rows = [row for minibatch in steps[0] for row in minibatch]
     group.update(steps[0])
     group.save(folder / "checkpoint")
+    group.export(folder / "saved")
     straight = group.update(steps[1])
     group.load(folder / "checkpoint")
     resumed = group.update(steps[1])

@@ -10,7 +10,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from rl.learner.consolidate import export_checkpoint
 from tests.rl.learner.launch import launch
+from tests.rl.learner.replay_driver import run_config
 
 pytestmark = pytest.mark.engine
 
@@ -52,6 +54,22 @@ def test_checkpoint_publication_and_export_agree_with_the_weights(
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance)
     assert (tmp_path / "export" / "tokenizer.json").exists()
     assert (tmp_path / "export" / "generation_config.json").exists()
+    assert_consolidates(tmp_path, tiny_model, options)
+
+
+def assert_consolidates(folder: Path, model: Path, options: Any) -> None:
+    """One process makes of the checkpoint what the ranks exported when they saved it."""
+    config, target = run_config(options), folder / "consolidated"
+    export_checkpoint(folder / "checkpoint", target, config.model, config.learner.lora, str(model))
+    ours, theirs = (
+        AutoModelForCausalLM.from_pretrained(folder / name).state_dict()
+        for name in ("consolidated", "saved")
+    )
+    assert ours.keys() == theirs.keys()
+    for name, tensor in theirs.items():
+        assert ours[name].dtype == tensor.dtype
+        torch.testing.assert_close(ours[name], tensor, rtol=0, atol=0, msg=name)
+    assert (folder / "consolidated" / "tokenizer.json").exists()
 
 
 def test_a_failing_follower_ends_the_run_with_its_message(

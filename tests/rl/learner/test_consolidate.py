@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from rl.learner.consolidate import export_checkpoint
 from rl.learner.deepspeed_learner import DeepSpeedLearner
 from rl.learner.process_group import Ranks
 from rl.learner.ranks import LearnerGroup
-from rl.learner.restore import export_checkpoint
 from tests.rl.learner.replay_driver import read_steps, run_config
 
 CASES: dict[str, dict[str, Any]] = {
