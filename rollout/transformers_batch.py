@@ -232,6 +232,9 @@ class Batch:
         self._tables = [
             relocated(table, 1, count, kept, start, self._columns) for table in self._tables
         ]
+        # A longer prompt may join: what lies left of the old window is none of these rows'.
+        mask = self._tables[2]
+        mask[:count, :start] = torch.finfo(mask.dtype).min
         self._rows.shift(clock - self._clock)
         self._first, self._clock = start, clock
 
