@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from rl.cli import bench
 from rl.cli.compose import compose
 from rl.cli.launch import launch, refuse
 from rl.cli.machine import this_machine
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     planner = _add(commands, "plan", plan, "resolve and check a recipe; print devices and memory")
     planner.add_argument("--gpus", type=int, help="plan for this many GPUs, not those found here")
     planner.add_argument("--nproc-per-node", type=int, help="learner processes, as for torchrun")
+    bench.add_command(commands)
     return parser
 
 
