@@ -102,3 +102,17 @@ class VllmConfig(RolloutConfig):
                 f"rollout.num_speculative_tokens={self.num_speculative_tokens}: set 1 to 128"
             )
         return found
+
+
+@dataclass(kw_only=True)
+class TransformersConfig(RolloutConfig):
+    """transformers in rank 0's own process: for machines without vLLM, and for tiny models."""
+
+    max_num_seqs: int = 256
+    """Sequences that the engine decodes at once."""
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if self.max_num_seqs < 1:
+            found.append(f"rollout.max_num_seqs={self.max_num_seqs}: set it to 1 or more")
+        return found

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from rollout.engine import Engine
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -25,4 +27,26 @@ class Transfer(Protocol):
 
     def finish(self, version: int) -> None:
         """Installs the weights, drops caches computed from the old ones, resumes as `version`."""
+        ...
+
+
+class HeldTransfer(Transfer, Protocol):
+    """A `Transfer` that holds memory or a process group until it is closed."""
+
+    def close(self) -> None: ...
+
+
+class PolicyEngine(Engine, Protocol):
+    """An engine whose weights follow a learner's; what the `rollout` group builds."""
+
+    def start_transfer(self, bucket_mib: int) -> HeldTransfer:
+        """The transfer that suits the engine; close it before the engine."""
+        ...
+
+    def fingerprints(self) -> "dict[str, Tensor]":
+        """What `rollout.fingerprint.stale_parameters` compares with the learner's. Blocks."""
+        ...
+
+    def shutdown(self) -> None:
+        """`close` for callers that block; a second call does nothing."""
         ...

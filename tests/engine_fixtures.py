@@ -20,9 +20,9 @@ from data.types import Completion, Prompt
 from rollout.background import BackgroundLoop
 from rollout.config import VllmConfig
 from rollout.engine import Sampling
+from rollout.transfer import HeldTransfer
 from rollout.vllm.engine import VllmEngine
 from rollout.vllm.start import start_engine
-from rollout.vllm.transfer import WeightTransfer, start_transfer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -38,7 +38,7 @@ class LabEngine:
 
     engine: VllmEngine
     loop: BackgroundLoop
-    transfer: WeightTransfer
+    transfer: HeldTransfer
     folder: Path
     prompts: Sequence[Prompt]
 
@@ -88,7 +88,7 @@ def started(folder: Path, **options: Any) -> Iterator[LabEngine]:
         yield LabEngine(
             engine=engine,
             loop=loop,
-            transfer=stack.enter_context(closing(start_transfer(engine, config.sync_bucket_mib))),
+            transfer=stack.enter_context(closing(engine.start_transfer(config.sync_bucket_mib))),
             folder=folder,
             prompts=lab_prompts(folder, 32),
         )

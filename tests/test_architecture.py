@@ -20,7 +20,7 @@ ONLY_IN = {
     "vllm": ("rollout/vllm/",),
     "deepspeed": ("rl/learner/",),
     "wandb": ("rl/run/tracker.py",),
-    "torch": ("rl/", "rollout/vllm/", "rollout/transformers_engine.py"),
+    "torch": ("rl/", "rollout/vllm/", "rollout/fingerprint.py", "rollout/transformers_"),
     "hydra": ("rl/cli/",),
 }
 HEAVY = ("torch", "vllm", "transformers", "deepspeed", "datasets", "wandb")

@@ -29,6 +29,11 @@ BENCHES = {
         ratio_of="completions scored per second",
         options={"against": ("serial",)},
     ),
+    "step": Bench(
+        run="rl.bench.step:run",
+        ratio_of="seconds per training step",
+        options={"against": ("trl",), "lengths": ("natural", "fixed")},
+    ),
 }
 
 

@@ -13,6 +13,7 @@ from rewards.pool import PoolError
 from rewards.protocols import RewardError
 from rl.cli.compose import Composed, compose
 from rl.cli.hub import hub_problem
+from rl.cli.installed import engine_problem
 from rl.cli.machine import Machine, this_machine
 from rl.cli.recipe import RecipeError, show
 from rl.cli.resume import resumed
@@ -73,9 +74,11 @@ def refuse(recipe: Path, error: RecipeError, machine: Machine) -> None:
 def _checked(recipe: Path, overrides: Sequence[str], machine: Machine) -> Composed:
     path, overrides = resumed(recipe, overrides)
     composed = compose(path, overrides, machine)
-    problem = hub_problem(composed.config.model) if machine.rank == 0 else None
-    if problem:
-        raise RecipeError([problem])
+    if machine.rank == 0:
+        config = composed.config
+        problems = (engine_problem(config.rollout), hub_problem(config.model))
+        if found := [problem for problem in problems if problem]:
+            raise RecipeError(found)
     return composed
 
 

@@ -23,7 +23,7 @@ from rewards.verifiers.multiple_choice import MultipleChoiceConfig
 from rewards.verifiers.string import StringConfig
 from rl.algorithms.table import ALGORITHMS
 from rl.config import ConstantLimitConfig, LearnerConfig, RunConfig
-from rollout.config import VllmConfig
+from rollout.config import TransformersConfig, VllmConfig
 
 
 class Option(NamedTuple):
@@ -62,7 +62,10 @@ GROUPS: Groups = {
         for name, algorithm in ALGORITHMS.items()
     },
     "limit": {"constant": Option(ConstantLimitConfig, "rl.limits.constant:build_limit")},
-    "rollout": {"vllm": Option(VllmConfig, "rollout.vllm.start:start_engine")},
+    "rollout": {
+        "vllm": Option(VllmConfig, "rollout.vllm.start:start_engine"),
+        "transformers": Option(TransformersConfig, "rollout.transformers_start:start_engine"),
+    },
     "learner": {
         "deepspeed": Option(LearnerConfig, "rl.learner.deepspeed_learner:DeepSpeedLearner")
     },

@@ -9,7 +9,7 @@ from rl.cli.recipe import show
 from rl.cli.shapes import Shapes, model_shapes
 from rl.cli.threads import learner_threads
 from rl.config import RunConfig
-from rollout.config import Placement, VllmConfig
+from rollout.config import Placement, TransformersConfig, VllmConfig
 
 GIB = 2**30
 MIB = 2**20
@@ -33,14 +33,16 @@ def plan_text(recipe: Path, config: RunConfig, machine: Machine) -> str:
 
 
 def placement_of(config: RunConfig, machine: Machine) -> Placement:
-    """Where the engines go."""
-    assert isinstance(config.rollout, VllmConfig), "vllm is the one rollout option"
+    """Where the engines go; one in the learner's process shares its device."""
+    if not isinstance(config.rollout, VllmConfig):
+        return Placement.shared if machine.num_gpus else Placement.cpu
     return chosen_placement(config.rollout.placement, machine)
 
 
 def engine_devices(config: RunConfig, machine: Machine) -> list[int]:
     """GPUs with an engine, by index; none on the CPU."""
-    assert isinstance(config.rollout, VllmConfig), "vllm is the one rollout option"
+    if not isinstance(config.rollout, VllmConfig):
+        return [0] if machine.num_gpus else []
     learners, placement = machine.num_local_learners, placement_of(config, machine)
     if placement is Placement.separate:
         count = config.rollout.devices or machine.num_gpus - learners
@@ -99,8 +101,11 @@ def _rows(config: RunConfig, machine: Machine, shapes: Shapes) -> list[Row]:
 
 
 def _engine_rows(config: RunConfig, machine: Machine, shapes: Shapes) -> list[Row]:
-    assert isinstance(config.rollout, VllmConfig), "vllm is the one rollout option"
     weights = engine_weight_bytes(shapes)
+    if not isinstance(config.rollout, VllmConfig):
+        device = _device("gpu" if machine.num_gpus else "cpu", 0)
+        parts = f"weights {_amount(weights)}, key-value cache as it is needed"
+        return [(device, "engine, in learner rank 0", _amount(weights), parts)]
     if placement_of(config, machine) is Placement.cpu:
         cache = config.rollout.kv_cache_gib * GIB
         parts = f"weights {_amount(weights)}, key-value cache {_amount(cache)}"
@@ -117,7 +122,7 @@ def _engine_rows(config: RunConfig, machine: Machine, shapes: Shapes) -> list[Ro
 
 
 def _notes(config: RunConfig, shapes: Shapes) -> list[str]:
-    assert isinstance(config.rollout, VllmConfig), "vllm is the one rollout option"
+    assert isinstance(config.rollout, VllmConfig | TransformersConfig), "there is no other engine"
     longest = config.rollout.max_prompt_tokens + config.limit.max_response_tokens
     per_token = shapes.kv_bytes_per_token
     needed = config.rollout.max_num_seqs * longest * per_token
@@ -143,9 +148,10 @@ def _parts(memory: LearnerMemory) -> str:
 
 
 def _engine_threads(config: RunConfig, machine: Machine) -> str:
-    assert isinstance(config.rollout, VllmConfig), "vllm is the one rollout option"
     if placement_of(config, machine) is not Placement.cpu:
         return ""
+    if not isinstance(config.rollout, VllmConfig):
+        return ", the same for the engine"
     return f", {config.rollout.num_threads or max(1, machine.num_cores - 1)} for the engine"
 
 

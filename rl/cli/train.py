@@ -40,10 +40,9 @@ from rl.run.progress import RunProgress
 from rl.run.session import Start, open_run, run_to_end
 from rl.run.tracker import start_tracker
 from rollout.background import BackgroundLoop
+from rollout.fingerprint import fingerprint, stale_parameters
 from rollout.stream import Stream, StreamSettings
-from rollout.vllm.engine import VllmEngine
-from rollout.vllm.fingerprint import fingerprint, stale_parameters
-from rollout.vllm.transfer import start_transfer
+from rollout.transfer import PolicyEngine
 
 STALE_TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2}
 """Largest relative difference of a parameter's fingerprint that rounding explains."""
@@ -97,7 +96,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
             advantages=group_advantages(config.algorithm),
             learner=learner,
             transfer=parts.enter_context(
-                closing(start_transfer(engine, config.rollout.sync_bucket_mib))
+                closing(engine.start_transfer(config.rollout.sync_bucket_mib))
             ),
             probe=Probe(
                 engine=engine,
@@ -155,9 +154,9 @@ def start_journal(parts: ExitStack, config: RunConfig, start: Start, resolved: s
 
 def start_engine(
     parts: ExitStack, config: RunConfig, loop: BackgroundLoop, version: int
-) -> VllmEngine:
-    """vLLM, with room for the longest prompt and the longest response."""
-    engine: VllmEngine = build(
+) -> PolicyEngine:
+    """The recipe's engine, with room for the longest prompt and the longest response."""
+    engine: PolicyEngine = build(
         "rollout",
         config.rollout,
         loop=loop,

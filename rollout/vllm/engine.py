@@ -16,6 +16,7 @@ from data.types import Completion, Finish, Prompt, Span
 from rollout.background import BackgroundLoop
 from rollout.config import Placement
 from rollout.engine import EngineError, Sampling
+from rollout.transfer import HeldTransfer
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -129,8 +130,12 @@ class VllmEngine:
         except Exception as error:
             raise EngineError(f"{self._name}: {method} failed: {error}") from error
 
+    def start_transfer(self, bucket_mib: int) -> HeldTransfer:
+        from rollout.vllm.transfer import start_transfer
+
+        return start_transfer(self, bucket_mib)
+
     def fingerprints(self) -> dict[str, Tensor]:
-        """What `rollout.vllm.fingerprint.stale_parameters` compares with the trainer's. Blocks."""
         found = self.loop.run(self.call("laconic_fingerprints"))[0]
         return {
             name: torch.from_numpy(np.frombuffer(values, dtype=np.float32).copy())

@@ -1,8 +1,6 @@
-"""Finds parameters whose engine copy is not the trainer's, although packed weights are unreadable.
+"""Fingerprints of a vLLM model (`rollout.fingerprint`), although packed weights are unreadable.
 
-Every layer is multiplied with a fixed vector, through the very path that sampling uses; the trainer
-multiplies its own matrices with the same vector. One number per output row comes back, under the
-checkpoint's parameter names. Norms and biases are compared as they are.
+Every layer is multiplied with the fixed vector through the very path that sampling uses.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,54 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rollout.fingerprint import fingerprint, probe_vector
+
 LOOKUP_ROWS = 8192
 """Embedding rows looked up at once."""
-
-
-def probe_vector(width: int) -> Tensor:
-    """A fixed float32 vector [width], normal, seeded by its width and scaled to norm 1."""
-    generator = torch.Generator().manual_seed(width)
-    vector: Tensor = torch.randn(width, generator=generator)
-    return vector.div_(torch.linalg.vector_norm(vector))
-
-
-def fingerprint(name: str, tensor: Tensor) -> Tensor:
-    """W v of a matrix [rows, width], a vector as it is: float32 [rows], on the CPU.
-
-    The trainer's side. Raises ValueError for a tensor of more dimensions, which no decoder layer
-    that we fingerprint has.
-    """
-    if tensor.ndim > 2:
-        raise ValueError(f"{name} has shape {tuple(tensor.shape)}: only matrices and vectors")
-    values = tensor.detach()
-    if values.ndim == 2:
-        values = values @ probe_vector(values.shape[1]).to(values)
-    return values.float().cpu()
-
-
-def stale_parameters(
-    engine: Mapping[str, Tensor], trainer: Mapping[str, Tensor], tolerance: float
-) -> list[str]:
-    """Names whose fingerprints differ by more than `tolerance`, relative to the largest value.
-
-    `engine` may name a tied head that the trainer does not have; it is held against the embedding.
-    Parameters of the trainer that the engine does not know are listed too.
-    """
-    stale = [name for name in trainer if name not in engine]
-    for name, value in engine.items():
-        wanted = trainer.get(name)
-        if wanted is None and name == "lm_head.weight":
-            wanted = trainer.get("model.embed_tokens.weight")
-        if wanted is not None and _differs(value, wanted, tolerance):
-            stale.append(name)
-    return sorted(stale)
-
-
-def _differs(value: Tensor, wanted: Tensor, tolerance: float) -> bool:
-    if value.shape != wanted.shape:
-        return True
-    scale = wanted.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
-    return not bool((value - wanted).abs().max() <= tolerance * scale)
 
 
 @torch.inference_mode()

@@ -9,14 +9,14 @@ import shutil
 from collections.abc import Iterator
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from rollout.config import Placement
 from rollout.engine import EngineError
-from rollout.transfer import NamedTensors, Transfer
+from rollout.transfer import HeldTransfer, NamedTensors
 from rollout.vllm.engine import VllmEngine
 
 ALIGNMENT = 64
@@ -25,7 +25,7 @@ ALIGNMENT = 64
 MIB = 2**20
 
 
-def start_transfer(engine: VllmEngine, bucket_mib: int) -> "WeightTransfer":
+def start_transfer(engine: VllmEngine, bucket_mib: int) -> HeldTransfer:
     """The transfer that suits the engine's placement; close it before the engine."""
     if engine.placement is Placement.cpu:
         return SharedMemoryTransfer(engine, bucket_mib)
@@ -33,12 +33,6 @@ def start_transfer(engine: VllmEngine, bucket_mib: int) -> "WeightTransfer":
 
     kind = NcclTransfer if engine.placement is Placement.separate else IpcTransfer
     return kind(engine, bucket_mib)
-
-
-class WeightTransfer(Transfer, Protocol):
-    """A `Transfer` that holds memory or a process group."""
-
-    def close(self) -> None: ...
 
 
 class EngineCycle:

@@ -46,6 +46,15 @@ def test_plan_on_the_cpu_puts_learner_and_engine_there() -> None:
     assert [row.split()[1] for row in rows] == ["learner", "engine"]
 
 
+def test_engine_in_the_learners_process_is_planned_there() -> None:
+    for num_gpus, device in ((0, "cpu"), (1, "gpu:0")):
+        machine = Machine(num_cores=2, num_gpus=num_gpus)
+        config = compose(QUICKSTART, ["rollout=transformers"], machine).config
+        text = plan_text(QUICKSTART, config, machine)
+        rows = [line for line in text.splitlines() if line.startswith(device)]
+        assert ["engine, in learner rank 0" in row for row in rows] == [False, True]
+
+
 def test_plan_of_a_wrong_recipe_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(

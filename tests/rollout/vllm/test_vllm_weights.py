@@ -1,6 +1,6 @@
 import pytest
 
-from rollout.vllm.fingerprint import fingerprint, stale_parameters
+from rollout.fingerprint import fingerprint, stale_parameters
 from rollout.vllm.transfer import SharedMemoryTransfer
 from tests.engine_fixtures import LAB, started, tied_copy
 from tests.rollout.vllm.reference import log_prob_gap, moved

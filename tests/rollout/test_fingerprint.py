@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from rollout.vllm.fingerprint import fingerprint, probe_vector, stale_parameters
+from rollout.fingerprint import fingerprint, probe_vector, stale_parameters
 
 HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 
