@@ -86,7 +86,7 @@ class Batch:
             return
         births = self._rows.births[: len(self.jobs)].tolist()
         for job, birth in zip(self.jobs, births, strict=True):
-            job.origins.append((self._clock - birth + 1, weight_version))
+            job.goes_on(self._clock - birth + 1, weight_version)
         at_once = max(1, PREFILL_TOKENS // max(1, self._clock - self._first))
         for slots in torch.arange(len(self.jobs)).split(at_once):
             _, prompts = self._read(slots.tolist())

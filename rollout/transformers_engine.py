@@ -80,10 +80,12 @@ class TransformersEngine:
 
     async def sample(self, prompt: Prompt, sampling: Sampling) -> Completion:
         """See `Engine.sample`; may be awaited on any event loop."""
-        self._check(prompt, sampling)
+        self._check_length(prompt, sampling)
         loop = asyncio.get_running_loop()
         job, answer = Job(prompt=prompt, sampling=sampling), loop.create_future()
         with self._boundary:
+            if self._refusal:
+                raise EngineError(self._refusal)
             self._arriving.append(job)
             self._answers[job] = answer
         loop.call_soon(self._deliver)
@@ -148,9 +150,7 @@ class TransformersEngine:
             self._paused = False
             self._boundary.notify_all()
 
-    def _check(self, prompt: Prompt, sampling: Sampling) -> None:
-        if self._refusal:
-            raise EngineError(self._refusal)
+    def _check_length(self, prompt: Prompt, sampling: Sampling) -> None:
         length = len(prompt.token_ids)
         if sampling.limit < 1 or not length or length + sampling.limit > self._max_model_tokens:
             raise EngineError(
@@ -177,8 +177,9 @@ class TransformersEngine:
             # Whatever torch or the model raises: every request has to hear of it.
             self._refuse(f"{self.name} failed: {type(error).__name__}: {error}")
             self._at_boundary()
-        for answer in self._answers.values():
-            _soon(answer, answer.set_exception, EngineError(self._refusal))
+        with self._boundary:
+            for answer in self._answers.values():
+                _soon(answer, answer.set_exception, EngineError(self._refusal))
 
     def _at_boundary(self) -> bool:
         """Waits until there is something to do; False when the engine has ended."""

@@ -20,6 +20,12 @@ class Job:
     cancelled: bool = False
     origins: list[tuple[int, int]] = field(default_factory=list)
 
+    def goes_on(self, num_tokens: int, weight_version: int) -> None:
+        """Tokens after the first `num_tokens` are sampled by `weight_version`."""
+        if self.origins[-1][0] == num_tokens:
+            self.origins.pop()
+        self.origins.append((num_tokens, weight_version))
+
     def spans(self, num_tokens: int) -> tuple[Span, ...]:
         """Which weights sampled which of `num_tokens` tokens."""
         bounds = [*self.origins, (num_tokens, self.origins[-1][1])]

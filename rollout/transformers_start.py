@@ -51,12 +51,13 @@ def start_engine(
 
 def check_layers(model: "PreTrainedModel") -> None:
     """Raises `EngineError` for layers whose cache is not plain keys and values of all tokens."""
-    kinds = set(model.config.to_dict().get("layer_types") or [FULL_ATTENTION])
-    if kinds != {FULL_ATTENTION}:
+    config = model.config.to_dict()
+    windowed = "sliding_attention" if config.get("sliding_window") else FULL_ATTENTION
+    others = set(config.get("layer_types") or [windowed]) - {FULL_ATTENTION}
+    if others:
         raise EngineError(
-            f"{model.config.name_or_path} has layers of {', '.join(sorted(kinds))}; "
-            f"rollout=transformers runs models of {FULL_ATTENTION} alone: set rollout=vllm or "
-            "another model"
+            f"{model.config.name_or_path} has layers of {', '.join(sorted(others))}; "
+            f"rollout=transformers runs {FULL_ATTENTION} alone: set rollout=vllm or another model"
         )
 
 

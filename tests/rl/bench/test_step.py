@@ -58,11 +58,6 @@ def test_child_that_fails_is_an_error_with_its_own_words(tmp_path: Path) -> None
         ended_lines(command, tmp_path / "lines", os.environ)
 
 
-def test_unknown_contender_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"against=verl.*set trl"):
-        bench_step("verl")
-
-
 @pytest.mark.parametrize("engine", ["vllm", "transformers"])
 @pytest.mark.parametrize("lengths", ["natural", "fixed"])
 def test_our_children_run_a_recipe_with_the_shared_setting(
