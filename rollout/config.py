@@ -82,6 +82,13 @@ class VllmConfig(RolloutConfig):
     """Replicas started by `laconic serve`, for `remote`."""
     engine_args: dict[str, Any] = field(default_factory=dict)
     """Further keyword arguments of vLLM's `AsyncEngineArgs`."""
+    start_seconds: float = 600.0
+    """An engine that is not ready after so long is killed: it does not start."""
+    hang_seconds: float = 120.0
+    """An engine that has requests and returns no token for so long is killed: it hangs."""
+    max_restarts: int = 3
+    """Engines that may be lost and replaced within the window; 0 ends the run with the first."""
+    restart_window_seconds: float = 3600.0
 
     def problems(self) -> list[str]:
         found = super().problems()
@@ -97,6 +104,18 @@ class VllmConfig(RolloutConfig):
                 "rollout.placement=remote without rollout.urls: start replicas with "
                 "`laconic serve` and set rollout.urls=[http://host:port]"
             )
+        seconds = {
+            "start_seconds": self.start_seconds,
+            "hang_seconds": self.hang_seconds,
+            "restart_window_seconds": self.restart_window_seconds,
+        }
+        found += [
+            f"rollout.{name}={value}: set it above 0"
+            for name, value in seconds.items()
+            if not value > 0
+        ]
+        if self.max_restarts < 0:
+            found.append(f"rollout.max_restarts={self.max_restarts}: set it to 0 or more")
         if self.speculation is not Speculation.none and not 1 <= self.num_speculative_tokens <= 128:
             found.append(
                 f"rollout.num_speculative_tokens={self.num_speculative_tokens}: set 1 to 128"

@@ -55,3 +55,7 @@ class Engine(Protocol):
 
 class EngineError(RuntimeError):
     """The engine failed or refused a request; the message says what happened and what to set."""
+
+
+class EngineLost(EngineError):
+    """The engine's processes are gone, and what they had not finished with them."""

@@ -26,3 +26,11 @@ class Transfer(Protocol):
     def finish(self, version: int) -> None:
         """Installs the weights, drops caches computed from the old ones, resumes as `version`."""
         ...
+
+
+class WeightTransfer(Transfer, Protocol):
+    """A `Transfer` that holds memory or a process group."""
+
+    def close(self) -> None:
+        """Gives them back, whether or not the engine still lives."""
+        ...

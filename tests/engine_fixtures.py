@@ -20,9 +20,10 @@ from data.types import Completion, Prompt
 from rollout.background import BackgroundLoop
 from rollout.config import VllmConfig
 from rollout.engine import Sampling
+from rollout.transfer import WeightTransfer
 from rollout.vllm.engine import VllmEngine
 from rollout.vllm.start import start_engine
-from rollout.vllm.transfer import WeightTransfer, start_transfer
+from rollout.vllm.transfer import start_transfer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

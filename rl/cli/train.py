@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -35,7 +36,10 @@ from rl.run.progress import RunProgress
 from rl.run.session import Start, open_run, run_to_end
 from rl.run.tracker import start_tracker
 from rollout.background import BackgroundLoop
+from rollout.config import VllmConfig
+from rollout.recovery import Patience
 from rollout.stream import Stream, StreamSettings
+from rollout.supervisor import Started, Supervisor
 from rollout.vllm.engine import VllmEngine
 from rollout.vllm.fingerprint import fingerprint, stale_parameters
 from rollout.vllm.transfer import start_transfer
@@ -71,15 +75,20 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
     with ExitStack() as parts:
         journal = start_journal(parts, config, start, resolved)
         loop = parts.enter_context(closing(BackgroundLoop()))
-        engine = start_engine(parts, config, loop, start.step)
-        journal.progress.note(f"{engine.name} is ready")
+        started = start_engine(config, loop, start.step)
+        parts.callback(started.engine.shutdown)
+        journal.progress.note(f"{started.engine.name} is ready")
         learner = start_learner(parts, config)
+        engine = supervise(config, loop, started, learner)
         verifier = MathVerifier(config.verifier)
         parts.callback(lambda: loop.run(verifier.close()))
         stream = Stream(
-            engine, verifier, group_filter(config), loop, stream_settings(config), journal.fate
+            engine, verifier, group_filter(config), engine, stream_settings(config), journal.fate
         )
+        engine.on_reissue = stream.reissued
         parts.enter_context(closing(stream))
+        # Ends first: an engine that is lost while the run ends is not replaced.
+        parts.callback(engine.shutdown)
         run = Run(
             config=config,
             sampler=PromptSampler(training, config.seed),
@@ -88,17 +97,15 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
             reward=build_reward(config),
             advantages=group_advantages(config.algorithm),
             learner=learner,
-            transfer=parts.enter_context(
-                closing(start_transfer(engine, config.rollout.sync_bucket_mib))
-            ),
+            transfer=engine,
             probe=Probe(
                 engine=engine,
-                loop=loop,
+                loop=engine,
                 learner=learner,
                 prompts=held_out or training,
                 config=config,
                 stale_parameters=lambda: stale_parameters(
-                    engine.fingerprints(),
+                    engine.engine.fingerprints(),
                     learner.fingerprints(fingerprint),
                     STALE_TOLERANCE[config.model.dtype],
                 ),
@@ -106,7 +113,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
         )
         judge = Judge(
             engine=engine,
-            loop=loop,
+            loop=engine,
             verifier=verifier,
             problems=held_out,
             config=config,
@@ -148,9 +155,7 @@ def start_journal(parts: ExitStack, config: RunConfig, start: Start, resolved: s
     return journal
 
 
-def start_engine(
-    parts: ExitStack, config: RunConfig, loop: BackgroundLoop, version: int
-) -> VllmEngine:
+def start_engine(config: RunConfig, loop: BackgroundLoop, version: int) -> Started[VllmEngine]:
     """vLLM, with room for the longest prompt and the longest response."""
     engine: VllmEngine = build(
         "rollout",
@@ -162,8 +167,30 @@ def start_engine(
         weight_version=version,
         seed=config.seed,
     )
-    parts.callback(engine.shutdown)
-    return engine
+    try:
+        transfer = start_transfer(engine, config.rollout.sync_bucket_mib)
+    except BaseException:
+        engine.shutdown()
+        raise
+    return Started(engine=engine, transfer=transfer)
+
+
+def supervise(
+    config: RunConfig,
+    loop: BackgroundLoop,
+    first: Started[VllmEngine],
+    learner: LearnerGroup,
+) -> Supervisor[VllmEngine]:
+    """The engine of the run: the `first` one and those that take its place."""
+    rollout = config.rollout
+    assert isinstance(rollout, VllmConfig)
+    patience = Patience(
+        hang_seconds=rollout.hang_seconds,
+        max_restarts=rollout.max_restarts,
+        window_seconds=rollout.restart_window_seconds,
+    )
+    start_another = partial(start_engine, config, loop)
+    return Supervisor(first, start_another, learner.publish, loop, patience)
 
 
 def start_learner(parts: ExitStack, config: RunConfig) -> LearnerGroup:

@@ -9,14 +9,14 @@ import shutil
 from collections.abc import Iterator
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from rollout.config import Placement
 from rollout.engine import EngineError
-from rollout.transfer import NamedTensors, Transfer
+from rollout.transfer import NamedTensors, WeightTransfer
 from rollout.vllm.engine import VllmEngine
 
 ALIGNMENT = 64
@@ -25,7 +25,7 @@ ALIGNMENT = 64
 MIB = 2**20
 
 
-def start_transfer(engine: VllmEngine, bucket_mib: int) -> "WeightTransfer":
+def start_transfer(engine: VllmEngine, bucket_mib: int) -> WeightTransfer:
     """The transfer that suits the engine's placement; close it before the engine."""
     if engine.placement is Placement.cpu:
         return SharedMemoryTransfer(engine, bucket_mib)
@@ -33,12 +33,6 @@ def start_transfer(engine: VllmEngine, bucket_mib: int) -> "WeightTransfer":
 
     kind = NcclTransfer if engine.placement is Placement.separate else IpcTransfer
     return kind(engine, bucket_mib)
-
-
-class WeightTransfer(Transfer, Protocol):
-    """A `Transfer` that holds memory or a process group."""
-
-    def close(self) -> None: ...
 
 
 class EngineCycle:
@@ -65,19 +59,22 @@ class EngineCycle:
         self._run(self._finish(version))
 
     async def _start(self) -> None:
-        await self._engine.llm.pause_generation(mode="keep", clear_cache=False)
+        with self._engine.exchange():
+            await self._engine.llm.pause_generation(mode="keep", clear_cache=False)
         await self._engine.call("start_weight_update")
 
     async def _finish(self, version: int) -> None:
         await self._engine.call("finish_weight_update")
         llm = self._engine.llm
-        await llm.update_weight_version(str(version))
-        # Requests in flight are computed again: their next tokens then follow from the new weights
-        # alone, as in the learner's forward pass, and no later prompt meets old keys and values.
-        if not await llm.reset_prefix_cache(reset_running_requests=True):
-            raise EngineError("vLLM kept key-value blocks of the old weights")
-        self._engine.installed(version)
-        await llm.resume_generation()
+        with self._engine.exchange():
+            await llm.update_weight_version(str(version))
+            # Requests in flight are computed again: their next tokens then follow from the new
+            # weights alone, as in the learner's forward pass, and no later prompt meets old keys
+            # and values.
+            if not await llm.reset_prefix_cache(reset_running_requests=True):
+                raise EngineError("vLLM kept key-value blocks of the old weights")
+            self._engine.installed(version)
+            await llm.resume_generation()
 
 
 class SharedMemoryTransfer:
