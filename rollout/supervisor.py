@@ -15,12 +15,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from data.types import Completion, Prompt
 from rollout.background import BackgroundLoop
-from rollout.engine import Engine, EngineError, EngineLost, Sampling
+from rollout.engine import EngineError, EngineLost, MortalEngine, Sampling
 from rollout.recovery import HangClock, Need, Patience, Recovery
 from rollout.transfer import NamedTensors, Transfer, WeightTransfer
 
@@ -30,26 +31,6 @@ POLL_SECONDS = 0.5
 MENDABLE = (Need.ENGINE, Need.WEIGHTS)
 
 T = TypeVar("T")
-
-
-class MortalEngine(Engine, Protocol):
-    """An engine in processes of its own, which can be watched and killed."""
-
-    @property
-    def tokens_received(self) -> int:
-        """Tokens that have arrived so far, those of unfinished completions included."""
-        ...
-
-    @property
-    def death(self) -> str:
-        """How its processes ended by themselves; empty while they live."""
-        ...
-
-    async def kill(self, why: str) -> None:
-        """Ends its processes, stopped ones too; what waits for them raises `EngineLost(why)`."""
-        ...
-
-
 E = TypeVar("E", bound=MortalEngine)
 
 
@@ -93,6 +74,7 @@ class Supervisor(Generic[E]):
         self._cycle = _Cycle()
         self._closed = False
         self._watch = loop.submit(self._watch_engine())
+        self._watch.add_done_callback(_say_if_failed)
 
     @property
     def engine(self) -> E:
@@ -307,6 +289,11 @@ class _Cycle:
     incarnation: int = 0
     calling: bool = False
     num_calls: int = 0
+
+
+def _say_if_failed(watch: Future[None]) -> None:
+    if not watch.cancelled() and (error := watch.exception()):
+        logger.error("nobody watches the engine any more, a hang would last: %r", error)
 
 
 def stamped(what: str) -> str:

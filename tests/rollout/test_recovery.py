@@ -131,7 +131,7 @@ class Events(RuleBasedStateMachine):
         assert (self.recovery.need is Need.END) == spent
 
 
-Events.TestCase.settings = settings(max_examples=60, deadline=None)
+Events.TestCase.settings = settings(max_examples=25, deadline=None)
 test_every_order_of_events_keeps_the_budget = Events.TestCase
 
 
@@ -156,6 +156,7 @@ def test_time_in_which_nobody_watched_is_no_hang():
     assert quiet([(0, 5, True), (3600, 5, True)]) == pytest.approx(1.0)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 0.9), st.booleans(), st.booleans()), max_size=40))
 def test_silence_is_the_time_since_the_last_progress_or_idleness(steps):
     now, mark, since, ticks = 0.0, 0, 0.0, [(0.0, 0, True)]
