@@ -7,9 +7,15 @@ import asyncio
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+class Runner(Protocol):
+    """Waits for coroutines on a background loop: the loop itself, or a `Supervisor` over it."""
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T: ...
 
 
 class BackgroundLoop:

@@ -29,6 +29,8 @@ class Fate(StrEnum):
     """The others left its group, and one completion has nothing to be compared with."""
     STALE = "stale"
     """A token of its group was sampled by weights that are too old."""
+    LOST = "lost_with_engine"
+    """Its engine died or hung; it was sampled again under a fresh id."""
     ABORTED = "aborted"
     """It was cancelled, or the engine gave it up."""
     UNUSED = "unused"
@@ -90,6 +92,16 @@ class Books:
             raise ValueError(f"the request id {completion_id} is in use: submit each request once")
         self._running[completion_id] = _Entry(prompt_id, step)
         self.submitted += 1
+
+    def reissue(self, lost_id: str, fresh_id: str) -> None:
+        """A request was lost with its engine and goes on as `fresh_id`.
+
+        Ids of requests that these books do not hold (an evaluation's) change nothing.
+        """
+        entry = self._running.get(lost_id)
+        if entry is not None:
+            self.settle(lost_id, Fate.LOST)
+            self.submit(fresh_id, entry.prompt_id, entry.step)
 
     def ended(self, completion: Completion) -> None:
         """The engine returned it; it is still to be judged."""

@@ -41,6 +41,11 @@ class RolloutConfig:
     """Largest allowed log-prob gap of the probe; 0 chooses 1e-3 in float32 and 0.25 in bfloat16."""
     sync_bucket_mib: int = 64
     """Weights travel to the engine in buckets of about this size."""
+    hang_seconds: float = 120.0
+    """An engine that has requests and returns no token for so long is killed: it hangs."""
+    max_restarts: int = 3
+    """Engines that may be lost and replaced within the window; 0 ends the run with the first."""
+    restart_window_seconds: float = 3600.0
 
     def problems(self) -> list[str]:
         found = []
@@ -57,6 +62,17 @@ class RolloutConfig:
             found.append(
                 f"rollout.max_resampling_rounds={self.max_resampling_rounds}: set it to 1 or more"
             )
+        seconds = {
+            "hang_seconds": self.hang_seconds,
+            "restart_window_seconds": self.restart_window_seconds,
+        }
+        found += [
+            f"rollout.{name}={value}: set it above 0"
+            for name, value in seconds.items()
+            if not value > 0
+        ]
+        if self.max_restarts < 0:
+            found.append(f"rollout.max_restarts={self.max_restarts}: set it to 0 or more")
         return found
 
 
@@ -82,6 +98,8 @@ class VllmConfig(RolloutConfig):
     """Replicas started by `laconic serve`, for `remote`."""
     engine_args: dict[str, Any] = field(default_factory=dict)
     """Further keyword arguments of vLLM's `AsyncEngineArgs`."""
+    start_seconds: float = 600.0
+    """An engine that is not ready after so long is killed: it does not start."""
 
     def problems(self) -> list[str]:
         found = super().problems()
@@ -97,6 +115,8 @@ class VllmConfig(RolloutConfig):
                 "rollout.placement=remote without rollout.urls: start replicas with "
                 "`laconic serve` and set rollout.urls=[http://host:port]"
             )
+        if not self.start_seconds > 0:
+            found.append(f"rollout.start_seconds={self.start_seconds}: set it above 0")
         if self.speculation is not Speculation.none and not 1 <= self.num_speculative_tokens <= 128:
             found.append(
                 f"rollout.num_speculative_tokens={self.num_speculative_tokens}: set 1 to 128"

@@ -53,5 +53,27 @@ class Engine(Protocol):
         ...
 
 
+class MortalEngine(Engine, Protocol):
+    """An engine in processes of its own, which can be watched and killed."""
+
+    @property
+    def tokens_received(self) -> int:
+        """Tokens that have arrived so far, those of unfinished completions included."""
+        ...
+
+    @property
+    def death(self) -> str:
+        """How its processes ended by themselves; empty while they live."""
+        ...
+
+    async def kill(self, why: str) -> None:
+        """Ends its processes, stopped ones too; what waits for them raises `EngineLost(why)`."""
+        ...
+
+
 class EngineError(RuntimeError):
     """The engine failed or refused a request; the message says what happened and what to set."""
+
+
+class EngineLost(EngineError):
+    """The engine's processes are gone, and what they had not finished with them."""

@@ -16,7 +16,7 @@ from hashlib import blake2b
 from typing import Protocol
 
 from data.types import Completion, Finish, Group, Prompt, Verdict
-from rollout.background import BackgroundLoop
+from rollout.background import Runner
 from rollout.books import Books, Fate, FateRecord, room
 from rollout.engine import Engine, EngineError, Sampling
 
@@ -96,7 +96,7 @@ class Stream:
         engine: Engine,
         verify: Verify,
         keep: Keep,
-        loop: BackgroundLoop,
+        loop: Runner,
         settings: StreamSettings,
         on_fate: Callable[[FateRecord], None] = lambda record: None,
     ) -> None:
@@ -151,6 +151,10 @@ class Stream:
         """Cancels what runs; every completion has its fate afterwards."""
         self._loop.run(self._cancel())
         self._tell()
+
+    def reissued(self, lost_id: str, fresh_id: str) -> None:
+        """A request was lost with its engine and goes on as `fresh_id` (`Supervisor`)."""
+        self._books.reissue(lost_id, fresh_id)
 
     async def _start(self, requests: list[Request]) -> None:
         for request in requests:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from rollout.engine import Engine
+from rollout.engine import MortalEngine
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,10 +33,12 @@ class Transfer(Protocol):
 class HeldTransfer(Transfer, Protocol):
     """A `Transfer` that holds memory or a process group until it is closed."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Gives them back, whether or not the engine still lives."""
+        ...
 
 
-class PolicyEngine(Engine, Protocol):
+class PolicyEngine(MortalEngine, Protocol):
     """An engine whose weights follow a learner's; what the `rollout` group builds."""
 
     def start_transfer(self, bucket_mib: int) -> HeldTransfer:

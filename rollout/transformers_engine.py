@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from data.types import Completion, Prompt
-from rollout.engine import EngineError, Sampling
+from rollout.engine import EngineError, EngineLost, Sampling
 from rollout.fingerprint import fingerprint
 from rollout.transfer import NamedTensors
 from rollout.transformers_batch import Batch
@@ -63,6 +63,9 @@ class TransformersEngine:
         self._boundary = threading.Condition()
         self._stepping = self._paused = False
         self._refusal = ""
+        self._death = ""
+        self._killed = False
+        self._tokens = 0
         self._thread = threading.Thread(target=self._run, name="transformers", daemon=True)
         self._thread.start()
         # A thread inside torch must not outlive the interpreter.
@@ -78,6 +81,16 @@ class TransformersEngine:
     def weight_version(self) -> int:
         return self._batch.weight_version
 
+    @property
+    def tokens_received(self) -> int:
+        """See `MortalEngine.tokens_received`: one for every running row of each step."""
+        return self._tokens
+
+    @property
+    def death(self) -> str:
+        """See `MortalEngine.death`: what ended the thread."""
+        return self._death
+
     async def sample(self, prompt: Prompt, sampling: Sampling) -> Completion:
         """See `Engine.sample`; may be awaited on any event loop."""
         self._check_length(prompt, sampling)
@@ -85,7 +98,7 @@ class TransformersEngine:
         job, answer = Job(prompt=prompt, sampling=sampling), loop.create_future()
         with self._boundary:
             if self._refusal:
-                raise EngineError(self._refusal)
+                raise self._ended()
             self._arriving.append(job)
             self._answers[job] = answer
         loop.call_soon(self._deliver)
@@ -119,16 +132,24 @@ class TransformersEngine:
 
     def shutdown(self) -> None:
         self._refuse(f"{self.name} is closed; start another one")
-        self._thread.join()
+        if not self._killed:
+            self._thread.join()
         atexit.unregister(self.shutdown)
+
+    async def kill(self, why: str) -> None:
+        """See `MortalEngine.kill`. A thread cannot be killed: one that hangs is left behind."""
+        with self._boundary:
+            self._killed = True
+        self._refuse(why)
+        self._fail_requests()
 
     def pause(self) -> None:
         """Waits for the boundary of a step and stops there. Blocks."""
         with self._boundary:
             self._paused = True
-            self._boundary.wait_for(lambda: not self._stepping)
+            self._boundary.wait_for(lambda: self._refusal or not self._stepping)
             if self._refusal:
-                raise EngineError(self._refusal)
+                raise self._ended()
 
     def install(self, bucket: NamedTensors) -> None:
         """Copies tensors into the parameters of their names; only while paused."""
@@ -171,15 +192,26 @@ class TransformersEngine:
         """The thread: one step after the other until the engine is closed or fails."""
         try:
             while self._at_boundary():
-                for ended in self._batch.advance(self._arrivals()):
-                    self._answer(ended)
+                ended = self._batch.advance(self._arrivals())
+                self._tokens += len(self._batch.jobs) + len(ended)
+                for one in ended:
+                    self._answer(one)
         except Exception as error:
             # Whatever torch or the model raises: every request has to hear of it.
-            self._refuse(f"{self.name} failed: {type(error).__name__}: {error}")
+            self._death = f"{self.name} failed: {type(error).__name__}: {error}"
+            self._refuse(self._death)
             self._at_boundary()
+        self._fail_requests()
+
+    def _fail_requests(self) -> None:
         with self._boundary:
             for answer in self._answers.values():
-                _soon(answer, answer.set_exception, EngineError(self._refusal))
+                _soon(answer, answer.set_exception, self._ended())
+
+    def _ended(self) -> EngineError:
+        """Why there are no further completions: the engine was closed, or is lost."""
+        lost = self._killed or self._death
+        return EngineLost(self._refusal) if lost else EngineError(self._refusal)
 
     def _at_boundary(self) -> bool:
         """Waits until there is something to do; False when the engine has ended."""

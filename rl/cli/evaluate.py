@@ -193,7 +193,10 @@ def generate(candidate: Candidate, prompts: list[Prompt]) -> tuple[Evaluation, s
     with ExitStack() as parts:
         config = parts.enter_context(loadable(candidate))
         loop = parts.enter_context(closing(BackgroundLoop()))
-        engine = start_engine(parts, config, loop, version=0)
+        started = start_engine(config, loop, version=0)
+        engine = started.engine
+        parts.callback(engine.shutdown)
+        parts.callback(started.transfer.close)
         verifier = build_verifier(config, start_pool(parts, config.verifier, loop))
         asked = config.evaluation.samples_per_problem + config.evaluation.greedy
         advance = parts.enter_context(bar(candidate.name, len(prompts) * asked))

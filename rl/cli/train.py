@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -41,7 +42,9 @@ from rl.run.session import Start, open_run, run_to_end
 from rl.run.tracker import start_tracker
 from rollout.background import BackgroundLoop
 from rollout.fingerprint import fingerprint, stale_parameters
+from rollout.recovery import Patience
 from rollout.stream import Stream, StreamSettings
+from rollout.supervisor import Started, Supervisor
 from rollout.transfer import PolicyEngine
 
 STALE_TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2}
@@ -76,17 +79,22 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
     with ExitStack() as parts:
         journal = start_journal(parts, config, start, resolved)
         loop = parts.enter_context(closing(BackgroundLoop()))
-        engine = start_engine(parts, config, loop, start.step)
-        journal.progress.note(f"{engine.name} is ready")
+        started = start_engine(config, loop, start.step)
+        parts.callback(started.engine.shutdown)
+        journal.progress.note(f"{started.engine.name} is ready")
         learner = start_learner(parts, config)
+        engine = supervise(config, loop, started, learner)
         pool = start_pool(parts, config.verifier, loop)
         journal.judging_seconds = lambda: pool.busy_seconds
         verifier = build_verifier(config, pool)
         stream = Stream(
-            engine, training_verifier(config, pool, verifier), group_filter(config), loop,
+            engine, training_verifier(config, pool, verifier), group_filter(config), engine,
             stream_settings(config), journal.fate,
         )  # fmt: skip
+        engine.on_reissue = stream.reissued
         parts.enter_context(closing(stream))
+        # Ends first: an engine that is lost while the run ends is not replaced.
+        parts.callback(engine.shutdown)
         run = Run(
             config=config,
             sampler=PromptSampler(training, config.seed),
@@ -95,17 +103,15 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
             reward=build_reward(config, parts, loop),
             advantages=group_advantages(config.algorithm),
             learner=learner,
-            transfer=parts.enter_context(
-                closing(engine.start_transfer(config.rollout.sync_bucket_mib))
-            ),
+            transfer=engine,
             probe=Probe(
                 engine=engine,
-                loop=loop,
+                loop=engine,
                 learner=learner,
                 prompts=held_out or training,
                 config=config,
                 stale_parameters=lambda: stale_parameters(
-                    engine.fingerprints(),
+                    engine.engine.fingerprints(),
                     learner.fingerprints(fingerprint),
                     STALE_TOLERANCE[config.model.dtype],
                 ),
@@ -113,7 +119,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
         )
         judge = Judge(
             engine=engine,
-            loop=loop,
+            loop=engine,
             verifier=verifier,
             problems=held_out,
             config=config,
@@ -152,9 +158,7 @@ def start_journal(parts: ExitStack, config: RunConfig, start: Start, resolved: s
     return journal
 
 
-def start_engine(
-    parts: ExitStack, config: RunConfig, loop: BackgroundLoop, version: int
-) -> PolicyEngine:
+def start_engine(config: RunConfig, loop: BackgroundLoop, version: int) -> Started[PolicyEngine]:
     """The recipe's engine, with room for the longest prompt and the longest response."""
     engine: PolicyEngine = build(
         "rollout",
@@ -166,8 +170,28 @@ def start_engine(
         weight_version=version,
         seed=config.seed,
     )
-    parts.callback(engine.shutdown)
-    return engine
+    try:
+        transfer = engine.start_transfer(config.rollout.sync_bucket_mib)
+    except BaseException:
+        engine.shutdown()
+        raise
+    return Started(engine=engine, transfer=transfer)
+
+
+def supervise(
+    config: RunConfig,
+    loop: BackgroundLoop,
+    first: Started[PolicyEngine],
+    learner: LearnerGroup,
+) -> Supervisor[PolicyEngine]:
+    """The engine of the run: the `first` one and those that take its place."""
+    patience = Patience(
+        hang_seconds=config.rollout.hang_seconds,
+        max_restarts=config.rollout.max_restarts,
+        window_seconds=config.rollout.restart_window_seconds,
+    )
+    start_another = partial(start_engine, config, loop)
+    return Supervisor(first, start_another, learner.publish, loop, patience)
 
 
 def start_learner(parts: ExitStack, config: RunConfig) -> LearnerGroup:

@@ -10,7 +10,7 @@ from rl.config import RunConfig
 from rl.evaluate.evaluate import Hear, evaluate
 from rl.evaluate.evaluation import Evaluation
 from rl.run.journal import Journal
-from rollout.background import BackgroundLoop
+from rollout.background import Runner
 from rollout.engine import Engine
 
 
@@ -19,7 +19,7 @@ class Judge:
     """Evaluates the engine's current weights on the held-out problems."""
 
     engine: Engine
-    loop: BackgroundLoop
+    loop: Runner
     verifier: Verifier
     problems: list[Prompt]
     config: RunConfig

@@ -101,6 +101,7 @@ METRICS: dict[str, Metric] = {
     "stream/dropped_uniform": Metric("completions in groups that dynamic sampling refused"),
     "stream/group_too_small": Metric("completions left alone in their group"),
     "stream/stale": Metric("completions in groups with a token beyond the staleness bound"),
+    "stream/lost_with_engine": Metric("completions lost with an engine and sampled again"),
     "stream/aborted": Metric("completions cancelled before they ended"),
     "stream/unused": Metric("completions of groups that no batch took"),
     # Guards (`rl.run.guards`).

@@ -15,7 +15,7 @@ from data.types import Group, Prompt
 from rl.config import RunConfig
 from rl.learner.batch import rows_of
 from rl.learner.ranks import LearnerGroup
-from rollout.background import BackgroundLoop
+from rollout.background import Runner
 from rollout.engine import Engine, EngineError, Sampling
 
 PROBE_PROMPTS = 32
@@ -31,7 +31,7 @@ class Probe:
     """Compares engine and learner on freshly sampled tokens; stops the run on disagreement."""
 
     engine: Engine
-    loop: BackgroundLoop
+    loop: Runner
     learner: LearnerGroup
     prompts: Sequence[Prompt]
     config: RunConfig

@@ -5,7 +5,8 @@
 
 import asyncio
 import atexit
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from torch import Tensor
 from data.types import Completion, Finish, Prompt, Span
 from rollout.background import BackgroundLoop
 from rollout.config import Placement
-from rollout.engine import EngineError, Sampling
+from rollout.engine import EngineError, EngineLost, Sampling
 from rollout.transfer import HeldTransfer
+from rollout.vllm.processes import EngineProcesses
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -48,6 +50,7 @@ class VllmEngine:
         weight_version: int,
         placement: Placement,
         devices: Sequence[int] = (),
+        processes: EngineProcesses,
     ) -> None:
         self.loop = loop
         self.placement = placement
@@ -56,7 +59,10 @@ class VllmEngine:
         self._name = name
         self._max_model_tokens = max_model_tokens
         self._weight_version = weight_version
+        self._processes = processes
         self._running: set[asyncio.Task[Any]] = set()
+        self._tokens_answered = 0
+        self._lost = ""
 
     @property
     def name(self) -> str:
@@ -68,10 +74,29 @@ class VllmEngine:
 
     @property
     def llm(self) -> "AsyncLLM":
-        """vLLM's engine. Raises `EngineError` once it is closed."""
+        """vLLM's engine. Raises `EngineError` once closed, `EngineLost` once killed."""
         if self._llm is None:
-            raise EngineError(f"{self._name} is closed; start another one")
+            raise self._ended()
         return self._llm
+
+    @property
+    def tokens_received(self) -> int:
+        """See `MortalEngine.tokens_received`: read where vLLM's frontend keeps what it was sent.
+
+        Completions are delivered whole, but every token reaches the frontend with its step; so
+        asking costs the engine nothing, and a frontend that hears nothing cannot say otherwise.
+        """
+        if self._llm is None:
+            return self._tokens_answered
+        states: Any = self._llm.output_processor.request_states.values()
+        unfinished = (int(state.detokenizer.num_output_tokens()) for state in states)
+        return self._tokens_answered + sum(unfinished)
+
+    @property
+    def death(self) -> str:
+        """See `MortalEngine.death`."""
+        death = "" if self._llm is None else self._processes.death()
+        return death and self._processes.quoted(death)
 
     def installed(self, version: int) -> None:
         """Records that the workers sample with `version` from now on (called by the transfer)."""
@@ -88,25 +113,58 @@ class VllmEngine:
                 f"{sampling.limit} do not fit into {self._max_model_tokens}; raise "
                 "rollout.max_prompt_tokens or limit.max_response_tokens"
             )
-        task = asyncio.current_task()
-        assert task is not None
-        self._running.add(task)
         try:
-            output = await self._final_output(prompt, sampling)
+            with self.exchange():
+                output = await self._final_output(prompt, sampling)
         except asyncio.CancelledError:
-            if self._llm is None and task.uncancel() == 0:
-                raise EngineError(f"{self._name} was closed during {sampling.id}") from None
             if self._llm is not None:
                 # vLLM forgets a request that is cancelled while it is being added.
                 await self._llm.abort(sampling.id)
             raise
-        finally:
-            self._running.discard(task)
+        self._tokens_answered += len(output.token_ids)
         return _completion(output, sampling, self._weight_version)
+
+    @contextmanager
+    def exchange(self) -> Iterator[None]:
+        """Around waiting for vLLM's processes: when they end meanwhile, says so in our words.
+
+        vLLM fails the requests of an engine that died but lets other calls wait for ever; `kill`
+        and `close` cancel them, which is turned into `EngineLost` and `EngineError` here.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        outermost = task not in self._running
+        self._running.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self._llm is None and task.uncancel() == 0:
+                raise self._ended() from None
+            raise
+        except EngineError:
+            raise
+        except Exception as error:
+            # vLLM's errors go without their traceback, whose frames would keep it alive.
+            if self._llm is None:
+                task.uncancel()
+                raise self._ended() from error.with_traceback(None)
+            if self._llm.errored:
+                what = self.death or self._processes.quoted(f"{self._name}: {error}")
+                raise EngineLost(what) from error.with_traceback(None)
+            raise
+        finally:
+            if outermost:
+                self._running.discard(task)
+
+    def _ended(self) -> EngineError:
+        if self._lost:
+            return EngineLost(self._lost)
+        return EngineError(f"{self._name} is closed; start another one")
 
     async def _final_output(self, prompt: Prompt, sampling: Sampling) -> "CompletionOutput":
         from vllm.exceptions import VLLMError
         from vllm.inputs import tokens_input
+        from vllm.v1.engine.exceptions import EngineDeadError
 
         try:
             stream = self.llm.generate(
@@ -116,6 +174,8 @@ class VllmEngine:
                 priority=sampling.priority,
             )
             outputs = [output.outputs[0] async for output in stream]
+        except EngineDeadError:
+            raise
         except (VLLMError, ValueError) as error:
             # Without its traceback, whose frames would keep vLLM alive past its shutdown.
             raise EngineError(
@@ -126,7 +186,10 @@ class VllmEngine:
     async def call(self, method: str, **arguments: Any) -> list[Any]:
         """Calls a method of every worker; raises `EngineError` when one fails."""
         try:
-            return list(await self.llm.collective_rpc(method, kwargs=arguments))
+            with self.exchange():
+                return list(await self.llm.collective_rpc(method, kwargs=arguments))
+        except EngineError:
+            raise
         except Exception as error:
             raise EngineError(f"{self._name}: {method} failed: {error}") from error
 
@@ -152,13 +215,23 @@ class VllmEngine:
         if self.placement is Placement.shared:
             self.loop.run(self.llm.wake_up())
 
+    async def kill(self, why: str) -> None:
+        """See `MortalEngine.kill`."""
+        if self._llm is not None:
+            self._lost = why
+            self._processes.kill()
+            await self._release()
+
     async def close(self) -> None:
         if not self.loop.is_current:
             return await asyncio.wrap_future(self.loop.submit(self.close()))
-        if self._llm is None:
-            return
+        if self._llm is not None:
+            await self._release()
+
+    async def _release(self) -> None:
         # vLLM's destructor must not run after the interpreter has begun to take modules down.
         llm, self._llm = self._llm, None
+        assert llm is not None
         atexit.unregister(self.shutdown)
         for task in tuple(self._running):
             task.cancel()

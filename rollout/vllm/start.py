@@ -1,7 +1,9 @@
 """Starts vLLM: from `VllmConfig` to a running, guarded `VllmEngine`."""
 
 import atexit
+import logging
 import os
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from rollout.vllm.engine import VllmEngine
 from rollout.vllm.environment import cpu_variables, engine_environment
 from rollout.vllm.guards import check_plugin, check_speculation
 from rollout.vllm.plugin import SHARED_MEMORY_BACKEND
+from rollout.vllm.processes import EngineProcesses, LastLines, killed_after, with_last_lines
 
 if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
@@ -44,14 +47,16 @@ def start_engine(
     """Starts vLLM's processes and waits until they serve `model_path` on `loop`.
 
     `max_model_tokens` is the longest prompt plus the longest response. Raises `EngineError` when
-    vLLM does not start, when our plugin would not work in it, or when speculation would be wrong.
+    vLLM does not start within `config.start_seconds`, when our plugin would not work in it, or when
+    speculation would be wrong.
     """
     num_learners = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     placement, devices = engine_placement(config, num_learners, torch.cuda.device_count())
     arguments = engine_arguments(config, placement, max_model_tokens, len(devices))
     arguments |= {"model": model_path, "dtype": dtype, "seed": seed}
-    with engine_environment(engine_variables(config, placement, devices)):
-        llm, name = loop.run(_start(arguments, weight_version))
+    output = LastLines()
+    with engine_environment(engine_variables(config, placement, devices)), output.inherited():
+        llm, name = _start(arguments, config.start_seconds, output)
     engine = VllmEngine(
         llm,
         loop,
@@ -60,8 +65,10 @@ def start_engine(
         weight_version=weight_version,
         placement=placement,
         devices=devices,
+        processes=EngineProcesses(_processes(llm), output),
     )
     atexit.register(engine.shutdown)
+    loop.run(_label(llm, weight_version))
     if config.speculation is not Speculation.none:
         try:
             check_speculation(loop.run(engine.call("laconic_speculation_problem")))
@@ -178,18 +185,28 @@ def engine_variables(
     return variables
 
 
-async def _start(arguments: dict[str, Any], weight_version: int) -> tuple["AsyncLLM", str]:
-    """Holds no engine in a local: errors kept by vLLM's imports keep this frame alive."""
+def _start(arguments: dict[str, Any], seconds: float, output: LastLines) -> tuple["AsyncLLM", str]:
+    """Runs on the caller's thread, so that answers are judged while another engine starts.
+
+    Holds no engine in a local: errors kept by vLLM's imports keep this frame alive.
+    """
     import vllm
 
     check_plugin(vllm.__version__)
-    try:
-        return await _labelled(_create(arguments), weight_version), f"vllm {vllm.__version__}"
-    except Exception as error:
-        raise EngineError(
-            f"vllm {vllm.__version__} did not start: {error} (its own messages stand above; "
-            "VLLM_LOGGING_LEVEL=INFO shows more)"
-        ) from error
+    # It would print a traceback for every engine that died; `EngineLost` says what happened.
+    logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)
+    began = time.monotonic()
+    with killed_after(seconds) as expired:
+        try:
+            return _create(arguments), f"vllm {vllm.__version__}"
+        except Exception as error:
+            waited = time.monotonic() - began
+            why = "not ready within rollout.start_seconds" if expired.is_set() else error
+            raise EngineError(
+                with_last_lines(
+                    f"vllm {vllm.__version__} did not start, after {waited:.1f} s: {why}", output
+                )
+            ) from error
 
 
 def _create(arguments: dict[str, Any]) -> "AsyncLLM":
@@ -199,6 +216,11 @@ def _create(arguments: dict[str, Any]) -> "AsyncLLM":
     return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
 
 
-async def _labelled(llm: "AsyncLLM", weight_version: int) -> "AsyncLLM":
+def _processes(llm: "AsyncLLM") -> list[Any]:
+    resources: Any = llm.engine_core.resources
+    coordinator = [resources.coordinator.proc] if resources.coordinator else []
+    return [*resources.engine_manager.processes, *coordinator]
+
+
+async def _label(llm: "AsyncLLM", weight_version: int) -> None:
     await llm.update_weight_version(str(weight_version))
-    return llm

@@ -59,19 +59,22 @@ class EngineCycle:
         self._run(self._finish(version))
 
     async def _start(self) -> None:
-        await self._engine.llm.pause_generation(mode="keep", clear_cache=False)
+        with self._engine.exchange():
+            await self._engine.llm.pause_generation(mode="keep", clear_cache=False)
         await self._engine.call("start_weight_update")
 
     async def _finish(self, version: int) -> None:
         await self._engine.call("finish_weight_update")
         llm = self._engine.llm
-        await llm.update_weight_version(str(version))
-        # Requests in flight are computed again: their next tokens then follow from the new weights
-        # alone, as in the learner's forward pass, and no later prompt meets old keys and values.
-        if not await llm.reset_prefix_cache(reset_running_requests=True):
-            raise EngineError("vLLM kept key-value blocks of the old weights")
-        self._engine.installed(version)
-        await llm.resume_generation()
+        with self._engine.exchange():
+            await llm.update_weight_version(str(version))
+            # Requests in flight are computed again: their next tokens then follow from the new
+            # weights alone, as in the learner's forward pass, and no later prompt meets old keys
+            # and values.
+            if not await llm.reset_prefix_cache(reset_running_requests=True):
+                raise EngineError("vLLM kept key-value blocks of the old weights")
+            self._engine.installed(version)
+            await llm.resume_generation()
 
 
 class SharedMemoryTransfer:
