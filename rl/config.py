@@ -183,8 +183,11 @@ class EvaluationConfig:
 @dataclass(kw_only=True)
 class CheckpointConfig:
     every_steps: int = 0
-    """0 saves at the end only."""
+    """0 saves at the end only, and when a signal stops the run."""
     keep_last: int = 2
+    keep_best: int = 0
+    """Further checkpoints that are kept: those of the highest eval/accuracy, on a tie of the fewest
+    eval/response_tokens. Only steps that are both saved and evaluated compete."""
 
     def problems(self) -> list[str]:
         found = []
@@ -192,6 +195,8 @@ class CheckpointConfig:
             found.append(f"checkpoint.every_steps={self.every_steps}: set it to 0 or more")
         if self.keep_last < 1:
             found.append(f"checkpoint.keep_last={self.keep_last}: set it to 1 or more")
+        if self.keep_best < 0:
+            found.append(f"checkpoint.keep_best={self.keep_best}: set it to 0 or more")
         return found
 
 

@@ -24,9 +24,11 @@ from rl.cli.options import build
 from rl.cli.problems import LAB, model_folder
 from rl.cli.recipe import RecipeError
 from rl.config import RunConfig
+from rl.errors import Interrupted
 from rl.learner.deepspeed_learner import DeepSpeedLearner
 from rl.learner.process_group import start_process_group, stop_process_group
 from rl.learner.ranks import LearnerGroup, serve
+from rl.run.interrupts import Interrupts
 from rl.run.journal import Journal
 from rl.run.judge import Judge
 from rl.run.loop import Run
@@ -57,8 +59,13 @@ def main(config: RunConfig, recipe: Path, resolved: str) -> None:
 
 def follow(config: RunConfig) -> None:
     """A rank other than 0: holds its share of the learner and does as rank 0 says."""
-    serve(DeepSpeedLearner(config, model_path(config), start_process_group()))
-    stop_process_group()
+    with Interrupts() as interrupts:
+        learner = DeepSpeedLearner(config, model_path(config), start_process_group())
+        interrupts.protect()
+        serve(learner)
+        stop_process_group()
+    if interrupts.signal:
+        raise Interrupted(interrupts.signal)
 
 
 def lead(config: RunConfig, recipe: str, resolved: str) -> None:
@@ -69,6 +76,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
     except ValueError as error:
         raise RecipeError([str(error)]) from error
     with ExitStack() as parts:
+        interrupts = parts.enter_context(Interrupts())
         journal = start_journal(parts, config, start, resolved)
         loop = parts.enter_context(closing(BackgroundLoop()))
         engine = start_engine(parts, config, loop, start.step)
@@ -88,6 +96,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
             reward=build_reward(config),
             advantages=group_advantages(config.algorithm),
             learner=learner,
+            interrupts=interrupts,
             transfer=parts.enter_context(
                 closing(start_transfer(engine, config.rollout.sync_bucket_mib))
             ),
@@ -111,6 +120,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
             problems=held_out,
             config=config,
             journal=journal,
+            interrupts=interrupts,
         )
         run_to_end(run, start, judge, lab_version(config))
 
@@ -163,6 +173,8 @@ def start_engine(
         seed=config.seed,
     )
     parts.callback(engine.shutdown)
+    if config.deterministic:
+        engine.admit_together()
     return engine
 
 

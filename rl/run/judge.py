@@ -8,6 +8,7 @@ from rewards.protocols import Verifier
 from rl.config import RunConfig
 from rl.evaluate.evaluate import evaluate
 from rl.evaluate.evaluation import Evaluation
+from rl.run.interrupts import Interrupts
 from rl.run.journal import Journal
 from rollout.background import BackgroundLoop
 from rollout.engine import Engine
@@ -23,6 +24,7 @@ class Judge:
     problems: list[Prompt]
     config: RunConfig
     journal: Journal
+    interrupts: Interrupts
 
     def __call__(self, name: str, step: int) -> Evaluation | None:
         """One evaluation, logged under `step`; None without held-out problems."""
@@ -31,7 +33,8 @@ class Judge:
         samples = self.config.evaluation.samples_per_problem
         self.journal.progress.note(f"evaluating {name}: {len(self.problems)} problems x {samples}")
         start = perf_counter()
-        evaluation = self.loop.run(self._evaluate(name))
+        with self.interrupts.allowed():
+            evaluation = self.loop.run(self._evaluate(name))
         self.journal.evaluation(name, step, evaluation, perf_counter() - start)
         return evaluation
 

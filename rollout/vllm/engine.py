@@ -16,6 +16,7 @@ from data.types import Completion, Finish, Prompt, Span
 from rollout.background import BackgroundLoop
 from rollout.config import Placement
 from rollout.engine import EngineError, Sampling
+from rollout.vllm.admission import Admission
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -56,6 +57,7 @@ class VllmEngine:
         self._max_model_tokens = max_model_tokens
         self._weight_version = weight_version
         self._running: set[asyncio.Task[Any]] = set()
+        self._admission: Admission | None = None
 
     @property
     def name(self) -> str:
@@ -71,6 +73,10 @@ class VllmEngine:
         if self._llm is None:
             raise EngineError(f"{self._name} is closed; start another one")
         return self._llm
+
+    def admit_together(self) -> None:
+        """From now on, requests that start together are scheduled together (`Admission`)."""
+        self._admission = Admission(self.llm)
 
     def installed(self, version: int) -> None:
         """Records that the workers sample with `version` from now on (called by the transfer)."""
@@ -107,6 +113,8 @@ class VllmEngine:
         from vllm.exceptions import VLLMError
         from vllm.inputs import tokens_input
 
+        if self._admission is not None:
+            await self._admission.join()
         try:
             stream = self.llm.generate(
                 tokens_input(prompt.token_ids.tolist()),
@@ -153,7 +161,7 @@ class VllmEngine:
         if self._llm is None:
             return
         # vLLM's destructor must not run after the interpreter has begun to take modules down.
-        llm, self._llm = self._llm, None
+        llm, self._llm, self._admission = self._llm, None, None
         atexit.unregister(self.shutdown)
         for task in tuple(self._running):
             task.cancel()
