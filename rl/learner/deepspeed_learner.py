@@ -142,7 +142,7 @@ class DeepSpeedLearner:
         return float(squares**0.5)
 
     def save(self, folder: Path) -> None:
-        """Weights (adapters only, under LoRA), optimizer, steps done, random numbers; by all ranks."""
+        """Weights (adapters only, under LoRA), optimizer, steps done, generators; by all ranks."""
         self._engine.save_checkpoint(
             str(folder),
             tag=CHECKPOINT_TAG,

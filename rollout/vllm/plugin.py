@@ -44,6 +44,10 @@ def end_with(launcher: int) -> None:
     if parent is None or parent.pid != launcher or watching:
         return
 
+    # A signal to the launcher's group (torchrun sends one, a terminal too) is for the launcher,
+    # which stops its engine in order.
+    os.setpgid(0, 0)
+
     def wait() -> None:
         parent.join()
         os._exit(1)
