@@ -108,8 +108,9 @@ class LearnerGroup:
         this process does.
         """
         if not self._busy:
-            self._channel.announce({"name": "stop"})
-            self._channel.meet()
+            with peers_expected("stop"):
+                self._channel.announce({"name": "stop"})
+                self._channel.meet()
 
     @contextmanager
     def _command(self, name: str, **arguments: str | int) -> Iterator[None]:

@@ -4,7 +4,7 @@ python phase_driver.py PLAN RECIPE key=value...     (or under torchrun)
 
 PLAN is JSON: `marks`, a file to which every phase of rank 0 is appended with its seconds; and, to
 be struck, `rank`, `phase`, `occurrence` (from 1), `after_seconds` and `strike`: a shell command
-with {pid} and {group}. `disable` names methods of the learner group that do nothing.
+with {pid}, {group} and {parent}. `disable` names methods of the learner group that do nothing.
 """
 
 import json
@@ -22,6 +22,7 @@ import rl.cli.launch
 import rl.cli.train
 import rl.run.checkpoint
 import rl.run.loop
+from rl.learner.channel import Channel
 from rl.learner.deepspeed_learner import DeepSpeedLearner
 from rl.learner.ranks import LearnerGroup
 from rl.run.judge import Judge
@@ -35,6 +36,7 @@ PHASES: dict[str, tuple[Any, str]] = {
     "score": (rl.run.loop, "rows_of"),
     "update": (LearnerGroup, "update"),
     "rank_update": (DeepSpeedLearner, "update"),
+    "waiting": (Channel, "await_command"),
     "sync": (SharedMemoryTransfer, "send"),
     "probe": (Probe, "__call__"),
     "checkpoint": (DeepSpeedLearner, "save"),
@@ -74,7 +76,8 @@ def is_aimed_at(phase: str, plan: dict[str, Any]) -> bool:
 def strike(plan: dict[str, Any]) -> None:
     """From a process of another session: no lock of this one delays it."""
     mark("strike", time.time() + plan["after_seconds"], plan)
-    command = plan["strike"].format(pid=os.getpid(), group=os.getpgid(0))
+    places = {"pid": os.getpid(), "group": os.getpgid(0), "parent": os.getppid()}
+    command = plan["strike"].format(**places)
     subprocess.Popen(
         ["sh", "-c", f"sleep {plan['after_seconds']:.4f}; {command}"], start_new_session=True
     )

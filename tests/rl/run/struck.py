@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -50,8 +51,8 @@ def launch(
 ) -> Ended:
     """Runs a recipe under the driver, alone or as `num_ranks` processes of torchrun.
 
-    `plan` is the driver's, `before` a command that runs the run. What the run printed is cut off from ours: its orphans, if there were
-    any, would hold a pipe open.
+    `plan` is the driver's, `before` a command that runs the run. Log and marks lie beside `folder`;
+    a pipe would be held open by orphans, if there were any.
     """
     command = [*before, sys.executable, "-W", "ignore"]
     if num_ranks:
@@ -69,7 +70,11 @@ def launch(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        code = process.wait(LIMIT_SECONDS)
+        try:
+            code = process.wait(LIMIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
     struck = phase_seconds(folder).get("strike", [time.time()])[0]
     return Ended(code=code, output=log.read_text(), seconds=time.time() - struck)
 

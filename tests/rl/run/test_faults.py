@@ -68,11 +68,11 @@ def test_a_full_disk_ends_the_run_with_the_previous_checkpoint_in_force(tmp_path
     disk, run, kept = tmp_path / "disk", tmp_path / "disk" / "run", tmp_path / "kept"
     disk.mkdir()
     shell = (
-        f"mount -t tmpfs -o size=14m none {disk} && \"$@\"; code=$?; cp -r {run} {kept}; exit $code"
+        f'mount -t tmpfs -o size=14m none {disk} && "$@"; code=$?; cp -r {run} {kept}; exit $code'
     )
     before = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", shell, "sh"]
     arguments = [*TINY, f"run.dir={run}", "num_steps=3", "log.completions_per_step=0"]
-    done = launch(run, *arguments, before=before, marks_at=tmp_path / "marks")
+    done = launch(kept, *arguments, before=before)
     assert done.code == 1, done.output
     assert "laconic: CheckpointError: step 2 could not be saved" in done.output
     assert f"The checkpoint in force is step_1: resume={run} goes on from it" in done.output
@@ -80,15 +80,17 @@ def test_a_full_disk_ends_the_run_with_the_previous_checkpoint_in_force(tmp_path
     assert sorted(path.name for path in (kept / "checkpoints").iterdir()) == ["latest", "step_1"]
 
 
-@pytest.mark.parametrize("phase", ["rank_update", "rollout"])
-def test_a_killed_learner_rank_ends_the_run_with_a_named_error(phase: str, tmp_path: Path) -> None:
-    """The second rank is killed in its own update, or while it waits for a rollout to end."""
+@pytest.mark.parametrize(("phase", "occurrence"), [("rank_update", 2), ("waiting", 7)])
+def test_a_killed_learner_rank_ends_the_run_with_a_named_error(
+    phase: str, occurrence: int, tmp_path: Path
+) -> None:
+    """In its update of step 2, or while rank 0 rolls out for step 2 (after publish, log-probs,
+    update, publish, log-probs and save it waits for its seventh command)."""
     run = tmp_path / "run"
-    aim = {"phase": phase, "occurrence": 2, "after_seconds": 0.0}
-    aim |= {"rank": 1, "strike": "kill -9 {pid}"} if phase == "rank_update" else {
-        "rank": 0, "strike": "pkill -9 -g 0 -f none; kill -9 $(cat " + f"{run}.rank_1)"
-    }  # fmt: skip
-    done = launch(run, *TINY, f"run.dir={run}", "num_steps=3", num_ranks=2, **aim)
+    done = launch(
+        run, *TINY, f"run.dir={run}", "num_steps=3", num_ranks=2,
+        rank=1, phase=phase, occurrence=occurrence, after_seconds=0, strike="kill -9 {pid}",
+    )  # fmt: skip
     assert done.code != 0
     assert "another process of the learner ended" in done.output
     assert done.seconds < STOP_SECONDS
