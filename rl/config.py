@@ -242,6 +242,7 @@ class RunConfig:
     prompts_per_step: int = 32
     """Prompts of one update (P); each is sampled algorithm.group_size times."""
     deterministic: bool = False
-    """A seed per completion and fixed admission, so that a run can be repeated bit for bit."""
+    """A seed per completion, requests admitted together on an empty prefix cache, deterministic
+    kernels where torch has them: a run repeats, and resumes, bit for bit on the same thread counts."""
     resume: str = ""
     """A run's folder, or `latest`; the recipe saved there wins."""
