@@ -243,6 +243,6 @@ class RunConfig:
     """Prompts of one update (P); each is sampled algorithm.group_size times."""
     deterministic: bool = False
     """A seed per completion, requests admitted together on an empty prefix cache, deterministic
-    kernels where torch has them: a run repeats, and resumes, bit for bit on the same thread counts."""
+    kernels where torch has them: with the same thread counts a run repeats bit for bit."""
     resume: str = ""
     """A run's folder, or `latest`; the recipe saved there wins."""
