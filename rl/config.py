@@ -189,8 +189,11 @@ class EvaluationConfig:
 @dataclass(kw_only=True)
 class CheckpointConfig:
     every_steps: int = 0
-    """0 saves at the end only."""
+    """0 saves at the end only, and when a signal stops the run."""
     keep_last: int = 2
+    keep_best: int = 0
+    """Further checkpoints that are kept: those of the highest eval/accuracy, on a tie of the fewest
+    eval/response_tokens. Only steps that are both saved and evaluated compete."""
 
     def problems(self) -> list[str]:
         found = []
@@ -198,6 +201,8 @@ class CheckpointConfig:
             found.append(f"checkpoint.every_steps={self.every_steps}: set it to 0 or more")
         if self.keep_last < 1:
             found.append(f"checkpoint.keep_last={self.keep_last}: set it to 1 or more")
+        if self.keep_best < 0:
+            found.append(f"checkpoint.keep_best={self.keep_best}: set it to 0 or more")
         return found
 
 
@@ -251,6 +256,7 @@ class RunConfig:
     prompts_per_step: int = 32
     """Prompts of one update (P); each is sampled algorithm.group_size times."""
     deterministic: bool = False
-    """A seed per completion and fixed admission, so that a run can be repeated bit for bit."""
+    """A seed per completion, requests admitted together on an empty prefix cache, deterministic
+    kernels where torch has them: with the same thread counts a run repeats bit for bit."""
     resume: str = ""
     """A run's folder, or `latest`; the recipe saved there wins."""

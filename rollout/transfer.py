@@ -49,6 +49,10 @@ class PolicyEngine(MortalEngine, Protocol):
         """What `rollout.fingerprint.stale_parameters` compares with the learner's. Blocks."""
         ...
 
+    def admit_together(self) -> None:
+        """From now on, requests that start together join together, so that a step repeats."""
+        ...
+
     def shutdown(self) -> None:
         """`close` for callers that block; a second call does nothing."""
         ...

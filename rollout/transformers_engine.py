@@ -120,6 +120,9 @@ class TransformersEngine:
             spans=job.spans(len(ended.token_ids)),
         )
 
+    def admit_together(self) -> None:
+        """Nothing to do: requests made in one turn of an event loop always join together."""
+
     def start_transfer(self, bucket_mib: int) -> "InPlaceTransfer":
         """Buckets of any size are copied as they come: `bucket_mib` is the learner's alone."""
         return InPlaceTransfer(self)

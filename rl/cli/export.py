@@ -112,7 +112,7 @@ def _checkpoint(run_folder: Path, step: int | None) -> Path:
             f"{run_folder} has not finished and saved no checkpoint; there is nothing to export"
         )
     if step is None:
-        return find_checkpoint(run_folder)
+        return find_checkpoint(run_folder) or found[-1]
     chosen = root / f"step_{step}"
     if chosen not in found:
         names = ", ".join(path.name.removeprefix("step_") for path in found)

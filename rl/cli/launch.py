@@ -18,6 +18,7 @@ from rl.cli.machine import Machine, this_machine
 from rl.cli.recipe import RecipeError, show
 from rl.cli.resume import resumed
 from rl.cli.threads import set_learner_threads
+from rl.errors import INTERRUPTED, CheckpointError, Interrupted, RankError
 from rl.run.guards import GuardError
 from rollout.engine import EngineError
 from rollout.stream import GraderError
@@ -29,7 +30,8 @@ WAIT_SECONDS = 10.0
 
 
 def main(recipe: str, overrides: Sequence[str]) -> None:
-    """Runs a recipe and exits: 0, or 2 when it cannot run as configured."""
+    """Runs a recipe and exits: 0; 2 when it cannot run as configured; 1 when it failed; 75 when
+    SIGTERM or SIGINT ended it in good order, so that `resume` goes on."""
     raise SystemExit(launch(Path(recipe), overrides))
 
 
@@ -54,9 +56,14 @@ def launch(recipe: Path, overrides: Sequence[str]) -> int:
     except RecipeError as error:
         refuse(recipe, error, machine)
         return 2
-    except (EngineError, GraderError, GuardError, PoolError, RewardError) as error:
+    except (
+        CheckpointError, EngineError, GraderError, GuardError, PoolError, RankError, RewardError,
+    ) as error:  # fmt: skip
         logger.error("laconic: %s: %s", type(error).__name__, error)
         return 1
+    except Interrupted as interrupted:
+        logger.info("laconic: %s", interrupted)
+        return INTERRUPTED
     return 0
 
 

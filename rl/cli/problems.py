@@ -10,7 +10,7 @@ from rewards.gates.none import NoGateConfig
 from rl.cli.machine import Machine, chosen_placement
 from rl.config import RunConfig
 from rl.run.config import GuardAction
-from rollout.config import Placement, VllmConfig
+from rollout.config import Placement, Speculation, VllmConfig
 
 LAB = Path(__file__).resolve().parents[2] / "data" / "lab"
 HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -24,7 +24,7 @@ def run_problems(config: RunConfig, machine: Machine) -> list[str]:
         config.log, config.guards,
     )  # fmt: skip
     found = [problem for section in sections for problem in section.problems()]
-    for check in (_sizes, _combinations, _not_available, _model, _context):
+    for check in (_sizes, _combinations, _resume, _not_available, _model, _context):
         found += check(config)
     return found + _placement(config, machine) + (_folder(config) if machine.rank == 0 else [])
 
@@ -94,6 +94,27 @@ def _combinations(config: RunConfig) -> list[str]:
             f"evaluation.caps={config.evaluation.caps}: completions end at limit."
             f"max_response_tokens={config.limit.max_response_tokens}, so nothing is known beyond; "
             "lower the caps or raise the limit"
+        )
+    return found
+
+
+def _resume(config: RunConfig) -> list[str]:
+    """What would make a resumed run, or its choice of checkpoints, differ from what was asked."""
+    found = []
+    suffix = isinstance(config.rollout, VllmConfig) and (
+        config.rollout.speculation is Speculation.suffix
+    )
+    if config.deterministic and suffix:
+        found.append(
+            "deterministic=true with rollout.speculation=suffix: its drafts come from all earlier "
+            "completions, which no checkpoint holds; set rollout.speculation=none or ngram"
+        )
+    if config.checkpoint.keep_best and not (
+        config.checkpoint.every_steps and config.evaluation.every_steps
+    ):
+        found.append(
+            f"checkpoint.keep_best={config.checkpoint.keep_best}: the best are chosen among steps "
+            "that are saved and evaluated; set checkpoint.every_steps and evaluation.every_steps"
         )
     return found
 

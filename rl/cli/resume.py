@@ -1,24 +1,13 @@
-"""`resume=PATH|latest`: the recipe saved in the run's folder wins over the one named."""
+"""`resume=PATH|latest`: the recipe saved in the run's folder wins over the one named.
+
+PATH is a run's folder, which goes on from its latest checkpoint, or one of its checkpoints.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from rl.cli.recipe import RecipeError, show
-
-MAY_CHANGE = (
-    "num_steps",
-    "evaluation",
-    "checkpoint",
-    "guards",
-    "log",
-    "rollout.num_threads",
-    "learner.num_threads",
-    "verifier.workers",
-    "verifier.timeout_seconds",
-    "verifier.memory_gib",
-    "reward.timeout_seconds",
-)
-"""Keys, or sections, that may differ from the interrupted run's."""
+from rl.run.identity import MAY_CHANGE, may_change, run_of
 
 
 def resumed(recipe: Path, overrides: Sequence[str]) -> tuple[Path, list[str]]:
@@ -31,9 +20,9 @@ def resumed(recipe: Path, overrides: Sequence[str]) -> tuple[Path, list[str]]:
     if not place:
         return recipe, list(overrides)
     folder = _newest(recipe.stem) if place == "latest" else Path(place).expanduser().absolute()
-    saved = folder / "recipe.yaml"
+    saved = run_of(folder) / "recipe.yaml"
     others = [text for text in overrides if text not in asked]
-    refused = [text for text in others if not _may_change(text)]
+    refused = [text for text in others if not may_change(text.lstrip("+").partition("=")[0])]
     problems = [
         f"{text!r} with resume={place}: the resumed run keeps its recipe; only "
         f"{', '.join(MAY_CHANGE)} may be set"
@@ -44,11 +33,6 @@ def resumed(recipe: Path, overrides: Sequence[str]) -> tuple[Path, list[str]]:
     if problems:
         raise RecipeError(problems)
     return saved, [*others, f"resume='{folder}'"]
-
-
-def _may_change(text: str) -> bool:
-    key = text.lstrip("+").partition("=")[0]
-    return any(key == name or key.startswith(f"{name}.") for name in MAY_CHANGE)
 
 
 def _newest(stem: str) -> Path:

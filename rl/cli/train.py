@@ -29,10 +29,12 @@ from rl.cli.options import build
 from rl.cli.problems import LAB, model_path
 from rl.cli.recipe import RecipeError
 from rl.config import RunConfig
+from rl.errors import Interrupted
 from rl.learner.deepspeed_learner import DeepSpeedLearner
 from rl.learner.process_group import start_process_group, stop_process_group
 from rl.learner.ranks import LearnerGroup, serve
 from rl.run.guards import Watch, read_history
+from rl.run.interrupts import Interrupts
 from rl.run.journal import Journal
 from rl.run.judge import Judge
 from rl.run.loop import Run
@@ -64,8 +66,13 @@ def main(config: RunConfig, recipe: Path, resolved: str) -> None:
 
 def follow(config: RunConfig) -> None:
     """A rank other than 0: holds its share of the learner and does as rank 0 says."""
-    serve(DeepSpeedLearner(config, model_path(config), start_process_group()))
-    stop_process_group()
+    with Interrupts() as interrupts:
+        learner = DeepSpeedLearner(config, model_path(config), start_process_group())
+        interrupts.protect()
+        serve(learner)
+        stop_process_group()
+    if interrupts.signal:
+        raise Interrupted(interrupts.signal)
 
 
 def lead(config: RunConfig, recipe: str, resolved: str) -> None:
@@ -77,6 +84,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
     except ValueError as error:
         raise RecipeError([str(error)]) from error
     with ExitStack() as parts:
+        interrupts = parts.enter_context(Interrupts())
         journal = start_journal(parts, config, start, resolved)
         loop = parts.enter_context(closing(BackgroundLoop()))
         started = start_engine(config, loop, start.step)
@@ -104,6 +112,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
             advantages=group_advantages(config.algorithm),
             learner=learner,
             transfer=engine,
+            interrupts=interrupts,
             probe=Probe(
                 engine=engine,
                 loop=engine,
@@ -124,6 +133,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
             problems=held_out,
             config=config,
             journal=journal,
+            interrupts=interrupts,
         )
         run_to_end(run, start, judge, lab_version(config))
 
@@ -175,6 +185,8 @@ def start_engine(config: RunConfig, loop: BackgroundLoop, version: int) -> Start
     except BaseException:
         engine.shutdown()
         raise
+    if config.deterministic:
+        engine.admit_together()
     return Started(engine=engine, transfer=transfer)
 
 

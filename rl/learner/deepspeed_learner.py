@@ -19,8 +19,10 @@ from data.types import LogProbs
 from rl.algorithms.kl import KL
 from rl.algorithms.losses import clipped_surrogate, importance_ratio, surrogate_metrics
 from rl.config import RunConfig
+from rl.disk import sync_tree
 from rl.learner.batch import Row, dummy_row
 from rl.learner.checkpoint import Layout, read_index, write_index
+from rl.learner.deterministic import use_deterministic_algorithms
 from rl.learner.diagnostics import Diagnostics
 from rl.learner.engine import deepspeed_config, frozen_engine, gradient_norm, train_engine
 from rl.learner.flat import flatten
@@ -28,6 +30,7 @@ from rl.learner.logprobs import TokenLogprobs
 from rl.learner.model import add_lora, enable_checkpointing, load_model
 from rl.learner.policy import Policy, pad_rows
 from rl.learner.process_group import Ranks
+from rl.learner.rng import read_generators, seed_generators, write_generators
 from rl.learner.schedule import learning_rate
 from rl.learner.statistics import reduced
 from rl.learner.weights import (
@@ -65,7 +68,9 @@ class DeepSpeedLearner:
         self._warmup = config.learner.warmup_steps * config.algorithm.num_minibatches
         self._num_updates = config.num_steps * config.algorithm.num_minibatches
         self._updates = 0
-        torch.manual_seed(config.seed)
+        if config.deterministic:
+            use_deterministic_algorithms()
+        seed_generators(config.seed)
         model = self._load(config)
         self._adapters = add_lora(model, config.learner.lora) if config.learner.lora.rank else None
         if config.learner.gradient_checkpointing:
@@ -145,15 +150,19 @@ class DeepSpeedLearner:
         return float(squares**0.5)
 
     def save(self, folder: Path) -> None:
-        """Weights (adapters only, under LoRA), optimizer and step count; all ranks write."""
+        """Weights (adapters only, under LoRA), optimizer, steps done, generators; by all ranks."""
         self._engine.save_checkpoint(
             str(folder),
             tag=CHECKPOINT_TAG,
             save_latest=False,
             exclude_frozen_parameters=self._adapters is not None,
         )
+        write_generators(folder, self.ranks.rank)
         if self.ranks.is_first:
             write_index(folder, self._layout(), self._updates)
+        if self.ranks.local_rank == 0:
+            sync_tree(folder)
+        dist.barrier()
 
     def load(self, folder: Path) -> None:
         """Restores what `save` wrote with the same ranks, ZeRO stage, precision and adapters.
@@ -166,6 +175,10 @@ class DeepSpeedLearner:
             str(folder), tag=CHECKPOINT_TAG, load_module_strict=self._adapters is None
         )
         self._updates = updates
+
+    def load_generators(self, folder: Path) -> None:
+        """Puts the random number generators where `save` found them; the last act of a restore."""
+        read_generators(folder, self.ranks.rank)
 
     def _layout(self) -> Layout:
         """What must not change between `save` and `load`."""

@@ -7,6 +7,7 @@ ends with the exception; its launcher (torchrun) then ends the others.
 """
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from data.types import LogProbs
 from rl.config import RunConfig
+from rl.errors import RankError
 from rl.learner.batch import Row
 from rl.learner.channel import Channel, Command, Work
 from rl.learner.deepspeed_learner import DeepSpeedLearner
@@ -27,6 +29,9 @@ from rollout.transfer import Transfer
 
 COMMAND_TIMEOUT = timedelta(days=7)
 """Longest wait for the next command: a rollout phase or an evaluation lies in between."""
+
+PEER_IS_GONE = re.compile(r"gloo|nccl|peer|socket", re.IGNORECASE)
+"""What torch's collectives say, in one of many ways, when another process has ended."""
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +91,11 @@ class LearnerGroup:
         with self._command("load", folder=str(folder)):
             self._learner.load(folder)
 
+    def load_generators(self, folder: Path) -> None:
+        """Every rank's random number generators go on from where `save` found them."""
+        with self._command("load_generators", folder=str(folder)):
+            self._learner.load_generators(folder)
+
     def export(self, folder: Path) -> None:
         """Writes the policy in Hugging Face format."""
         with self._command("export", folder=str(folder)):
@@ -98,14 +108,16 @@ class LearnerGroup:
         this process does.
         """
         if not self._busy:
-            self._channel.announce({"name": "stop"})
-            self._channel.meet()
+            with peers_expected("stop"):
+                self._channel.announce({"name": "stop"})
+                self._channel.meet()
 
     @contextmanager
     def _command(self, name: str, **arguments: str | int) -> Iterator[None]:
         self._busy = True
-        self._channel.announce({"name": name, **arguments})
-        yield
+        with peers_expected(name):
+            self._channel.announce({"name": name, **arguments})
+            yield
         self._busy = False
 
     def _plan(self, rows: Sequence[Row]) -> list[MicroBatches]:
@@ -123,7 +135,8 @@ def serve(learner: DeepSpeedLearner) -> None:
     """What ranks other than 0 do: carry out rank 0's commands until it stops them."""
     channel = open_channel(learner.ranks)
     while True:
-        command = channel.await_command()
+        with peers_expected("the wait for a command"):
+            command = channel.await_command()
         if command["name"] == "stop":
             channel.meet()
             return
@@ -151,10 +164,26 @@ def follow(learner: DeepSpeedLearner, channel: Channel, command: Command) -> Non
             learner.save(Path(folder))
         case {"name": "load", "folder": str(folder)}:
             learner.load(Path(folder))
+        case {"name": "load_generators", "folder": str(folder)}:
+            learner.load_generators(Path(folder))
         case {"name": "export", "folder": str(folder)}:
             learner.export(Path(folder))
         case _:
             raise AssertionError(f"unknown command {command}")
+
+
+@contextmanager
+def peers_expected(command: str) -> Iterator[None]:
+    """Names the end of another process, which a collective reports as a broken connection."""
+    try:
+        yield
+    except RuntimeError as error:
+        if dist.get_world_size() == 1 or not PEER_IS_GONE.search(str(error)):
+            raise
+        raise RankError(
+            f"another process of the learner ended; it was missed in {command} ({error}). Its own "
+            "last lines say why; resume=PATH goes on from the last checkpoint"
+        ) from error
 
 
 def open_channel(ranks: Ranks) -> Channel:

@@ -9,6 +9,7 @@ from rewards.protocols import Verifier
 from rl.config import RunConfig
 from rl.evaluate.evaluate import Hear, evaluate
 from rl.evaluate.evaluation import Evaluation
+from rl.run.interrupts import Interrupts
 from rl.run.journal import Journal
 from rollout.background import Runner
 from rollout.engine import Engine
@@ -24,6 +25,7 @@ class Judge:
     problems: list[Prompt]
     config: RunConfig
     journal: Journal
+    interrupts: Interrupts
 
     def __call__(self, name: str, step: int) -> Evaluation | None:
         """One evaluation, logged under `step`; None without held-out problems."""
@@ -32,9 +34,10 @@ class Judge:
         samples = self.config.evaluation.samples_per_problem
         self.journal.progress.note(f"evaluating {name}: {len(self.problems)} problems x {samples}")
         start = perf_counter()
-        evaluation = self.loop.run(
-            evaluate_held_out(self.engine, self.problems, self.verifier, self.config, name)
-        )
+        with self.interrupts.allowed():
+            evaluation = self.loop.run(
+                evaluate_held_out(self.engine, self.problems, self.verifier, self.config, name)
+            )
         seconds = perf_counter() - start
         caps = self.config.evaluation.caps
         self.journal.evaluation(name, step, evaluation, seconds, caps)

@@ -17,6 +17,7 @@ from rl.config import RunConfig
 from rl.learner.batch import rows_of, split_minibatches
 from rl.learner.ranks import LearnerGroup
 from rl.limits.limit import Limit
+from rl.run.interrupts import Interrupts
 from rl.run.probe import Probe
 from rl.run.stopwatch import Stopwatch
 from rollout.stream import Judged, Request, Stream
@@ -49,6 +50,7 @@ class Run:
     learner: LearnerGroup
     transfer: Transfer
     probe: Probe
+    interrupts: Interrupts
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds beside the learner; JSON-able."""
@@ -69,9 +71,9 @@ def train(run: Run, first_step: int, after_step: AfterStep) -> None:
     weigh = row_weights(algorithm.aggregation, run.config.limit.max_response_tokens)
     for index in range(first_step, run.config.num_steps):
         watch = Stopwatch()
-        with watch("rollout"):
+        with run.interrupts.allowed(), watch("rollout"):
             groups, verdicts = roll_out(run, index)
-        with watch("score"):
+        with run.interrupts.allowed(), watch("score"):
             scores = run.reward(groups, verdicts)
             advantages = run.advantages([[s.total for s in group] for group in scores])
             rows = rows_of(groups, advantages)

@@ -8,9 +8,11 @@ weights of step N are those that sample step N + 1. Later checkpoints are set as
 import shutil
 from pathlib import Path
 
+from rl.disk import write_synced
 from rl.run.checkpoint import read_state
 from rl.run.config import GuardAction, GuardsConfig
 from rl.run.guards import GuardError
+from rl.run.identity import identity
 from rl.run.journal import Journal
 from rl.run.loop import Run
 
@@ -57,7 +59,7 @@ def restore(run: Run, checkpoint: Path, step: int) -> int:
     The prompts are not drawn again, and steps count on: what made the loss spike is skipped with
     the weights that it spoiled (PaLM, arXiv:2204.02311, section 5.1).
     """
-    state = read_state(checkpoint)
+    state = read_state(checkpoint, identity(run.config))
     run.learner.load(checkpoint / "learner")
     run.load(state | {"sampler": run.sampler.state()})
     run.learner.publish(run.transfer, step)
@@ -78,6 +80,5 @@ def roll_back(root: Path, last_good: int) -> Path | None:
         (root / "latest").unlink(missing_ok=True)
         return None
     newest = max(good, key=steps.__getitem__)
-    (root / "latest.partial").write_text(newest.name)
-    (root / "latest.partial").rename(root / "latest")
+    write_synced(root / "latest", newest.name)
     return newest

@@ -18,6 +18,7 @@ from rollout.background import BackgroundLoop
 from rollout.config import Placement
 from rollout.engine import EngineError, EngineLost, Sampling
 from rollout.transfer import HeldTransfer
+from rollout.vllm.admission import Admission
 from rollout.vllm.processes import EngineProcesses
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class VllmEngine:
         self._running: set[asyncio.Task[Any]] = set()
         self._tokens_answered = 0
         self._lost = ""
+        self._admission: Admission | None = None
 
     @property
     def name(self) -> str:
@@ -97,6 +99,10 @@ class VllmEngine:
         """See `MortalEngine.death`."""
         death = "" if self._llm is None else self._processes.death()
         return death and self._processes.quoted(death)
+
+    def admit_together(self) -> None:
+        """From now on, requests that start together are scheduled together (`Admission`)."""
+        self._admission = Admission(self.llm)
 
     def installed(self, version: int) -> None:
         """Records that the workers sample with `version` from now on (called by the transfer)."""
@@ -166,6 +172,8 @@ class VllmEngine:
         from vllm.inputs import tokens_input
         from vllm.v1.engine.exceptions import EngineDeadError
 
+        if self._admission is not None:
+            await self._admission.join()
         try:
             stream = self.llm.generate(
                 tokens_input(prompt.token_ids.tolist()),
@@ -230,7 +238,7 @@ class VllmEngine:
 
     async def _release(self) -> None:
         # vLLM's destructor must not run after the interpreter has begun to take modules down.
-        llm, self._llm = self._llm, None
+        llm, self._llm, self._admission = self._llm, None, None
         assert llm is not None
         atexit.unregister(self.shutdown)
         for task in tuple(self._running):

@@ -34,15 +34,18 @@ def register() -> None:
 
 
 def end_with(launcher: int) -> None:
-    """Ends a process that `launcher` started as soon as `launcher` is gone, however it ended.
+    """Ends a process that `launcher` started as soon as `launcher` is gone, and not before.
 
     vLLM's engine process outlives a parent that was killed and keeps its memory; its workers do
-    end with it.
+    end with it. A signal to the launcher's process group (torchrun sends one, a terminal too) is
+    for the launcher, which stops its engine in order: the process leaves that group.
     """
     parent = multiprocessing.parent_process()
     watching = any(thread.name == PLUGIN_NAME for thread in threading.enumerate())
     if parent is None or parent.pid != launcher or watching:
         return
+
+    os.setpgid(0, 0)
 
     def wait() -> None:
         parent.join()

@@ -30,6 +30,12 @@ def test_recipe_in_the_folder_is_used(run_folder: Path, place: str) -> None:
     assert overrides == ["num_steps=9", "log.wandb=off", f"resume='{run_folder}'"]
 
 
+def test_a_checkpoint_stands_for_its_run(run_folder: Path) -> None:
+    checkpoint = run_folder / "checkpoints" / "step_2"
+    recipe, overrides = resumed(RECIPE, [f"resume={checkpoint}"])
+    assert (recipe, overrides) == (run_folder / "recipe.yaml", [f"resume='{checkpoint}'"])
+
+
 def test_overrides_that_would_change_the_run_are_refused(run_folder: Path) -> None:
     with pytest.raises(RecipeError) as caught:
         resumed(RECIPE, ["resume=latest", "seed=1", "learner.learning_rate=1"])

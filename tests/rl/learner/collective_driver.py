@@ -48,6 +48,7 @@ def exercise(group: LearnerGroup, steps: Any, folder: Path) -> dict[str, Any]:
     group.export(folder / "saved")
     straight = group.update(steps[1])
     group.load(folder / "checkpoint")
+    group.load_generators(folder / "checkpoint")
     resumed = group.update(steps[1])
     transfer = Kept()
     group.publish(transfer, 7)

@@ -27,7 +27,8 @@ def exercised(model: Path, recording: Path, folder: Path, ranks: int, **options:
     ("ranks", "options"),
     [
         (1, {"learner": {"zero_stage": 0}}),
-        (2, {"learner": {"zero_stage": 2, "lora": {"rank": 4}}}),
+        # Dropout draws from torch's generator on every rank.
+        (2, {"learner": {"zero_stage": 2, "lora": {"rank": 4, "dropout": 0.2}}}),
         (2, {"learner": {"zero_stage": 3}}),
         (2, {"learner": {"zero_stage": 1}, "dtype": "bfloat16"}),
     ],
@@ -36,8 +37,7 @@ def test_checkpoint_publication_and_export_agree_with_the_weights(
     ranks: int, options: Any, tiny_model: Path, recording: Path, tmp_path: Path
 ) -> None:
     found = exercised(tiny_model, recording, tmp_path, ranks, **options)
-    for name, value in found["straight"].items():
-        assert found["resumed"][name] == pytest.approx(value, rel=1e-6, abs=1e-7), name
+    assert found["resumed"] == found["straight"]
     assert found["version"] == 7
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "export")
     assert set(found["published"]) == set(model.state_dict())

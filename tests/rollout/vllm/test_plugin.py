@@ -28,6 +28,7 @@ def test_engine_process_ends_when_its_launcher_is_killed():
     launcher = context.Process(target=launch, args=(pids,))
     launcher.start()
     orphan = pids.get(timeout=50)
+    assert os.getpgid(orphan) == orphan, "a signal to the launcher's group would reach the engine"
     os.kill(launcher.pid, signal.SIGKILL)
     launcher.join()
     end = time.monotonic() + 20

@@ -1,0 +1,93 @@
+"""A recipe as a user runs it, that marks its phases and is struck in one of them.
+
+python phase_driver.py PLAN RECIPE key=value...     (or under torchrun)
+
+PLAN is JSON: `marks`, a file to which every phase of rank 0 is appended with its seconds; and, to
+be struck, `rank`, `phase`, `occurrence` (from 1), `after_seconds` and `strike`: a shell command
+with {pid}, {group} and {parent}. `disable` names methods of the learner group that do nothing.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import wraps
+from time import perf_counter
+from typing import Any
+
+import rl.cli.launch
+import rl.cli.train
+import rl.run.checkpoint
+import rl.run.loop
+from rl.learner.channel import Channel
+from rl.learner.deepspeed_learner import DeepSpeedLearner
+from rl.learner.ranks import LearnerGroup
+from rl.run.judge import Judge
+from rl.run.probe import Probe
+from rollout.stream import Stream
+from rollout.vllm.transfer import SharedMemoryTransfer
+
+PHASES: dict[str, tuple[Any, str]] = {
+    "start": (rl.cli.train, "start_engine"),
+    "rollout": (Stream, "next_batch"),
+    "score": (rl.run.loop, "rows_of"),
+    "update": (LearnerGroup, "update"),
+    "rank_update": (DeepSpeedLearner, "update"),
+    "waiting": (Channel, "await_command"),
+    "sync": (SharedMemoryTransfer, "send"),
+    "probe": (Probe, "__call__"),
+    "checkpoint": (DeepSpeedLearner, "save"),
+    "seal": (rl.run.checkpoint, "seal"),
+    "evaluation": (Judge, "__call__"),
+}
+ENTERED: Counter[str] = Counter()
+
+
+def main(plan: dict[str, Any], recipe: str, overrides: list[str]) -> None:
+    for phase, (owner, name) in PHASES.items():
+        setattr(owner, name, marked(phase, getattr(owner, name), plan))
+    for name in plan.get("disable", []):
+        setattr(LearnerGroup, name, lambda group, folder: None)
+    rl.cli.launch.main(recipe, overrides)
+
+
+def marked(phase: str, function: Callable[..., Any], plan: dict[str, Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        ENTERED[phase] += 1
+        if is_aimed_at(phase, plan):
+            strike(plan)
+        start = perf_counter()
+        result = function(*args, **kwargs)
+        mark(phase, perf_counter() - start, plan)
+        return result
+
+    return wrapper
+
+
+def is_aimed_at(phase: str, plan: dict[str, Any]) -> bool:
+    here = int(os.environ.get("RANK", "0")) == plan.get("rank", 0)
+    return here and plan.get("phase") == phase and plan["occurrence"] == ENTERED[phase]
+
+
+def strike(plan: dict[str, Any]) -> None:
+    """From a process of another session: no lock of this one delays it."""
+    mark("strike", time.time() + plan["after_seconds"], plan)
+    places = {"pid": os.getpid(), "group": os.getpgid(0), "parent": os.getppid()}
+    command = plan["strike"].format(**places)
+    subprocess.Popen(
+        ["sh", "-c", f"sleep {plan['after_seconds']:.4f}; {command}"], start_new_session=True
+    )
+
+
+def mark(phase: str, seconds: float, plan: dict[str, Any]) -> None:
+    if os.environ.get("RANK", "0") == "0" or phase == "strike":
+        with open(plan["marks"], "a") as file:
+            file.write(json.dumps({"phase": phase, "seconds": seconds}) + "\n")
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]), sys.argv[2], sys.argv[3:])
