@@ -9,6 +9,10 @@ Verdicts = Sequence[Sequence[Verdict]]
 """One verdict per completion [P][G]; when scores are computed none is a grader's failure."""
 
 
+class RewardError(ValueError):
+    """A user's reward raised, or returned what is no reward; the run stops and says so."""
+
+
 class Verifier(Protocol):
     """Judges one completion while others still generate."""
 

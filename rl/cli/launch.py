@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from rewards.protocols import RewardError
 from rl.cli.compose import Composed, compose
 from rl.cli.hub import hub_problem
 from rl.cli.machine import Machine, this_machine
@@ -50,7 +51,7 @@ def launch(recipe: Path, overrides: Sequence[str]) -> int:
     except RecipeError as error:
         refuse(recipe, error, machine)
         return 2
-    except (EngineError, GraderError) as error:
+    except (EngineError, GraderError, RewardError) as error:
         logger.error("laconic: %s: %s", type(error).__name__, error)
         return 1
     return 0

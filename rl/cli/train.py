@@ -11,17 +11,14 @@ from pathlib import Path
 
 import yaml
 
-from data.loading import load_prompts
 from data.sampler import PromptSampler
-from data.types import Prompt, Verdict
-from rewards.compose import gated
-from rewards.gates.none import NoGateConfig
-from rewards.protocols import Reward
+from data.types import Verdict
 from rewards.verify import MathVerifier
 from rl.algorithms.dynamic_sampling import keep
 from rl.algorithms.table import group_advantages
+from rl.cli.inputs import model_path, read_inputs
 from rl.cli.options import build
-from rl.cli.problems import LAB, model_folder
+from rl.cli.problems import LAB
 from rl.cli.recipe import RecipeError
 from rl.config import RunConfig
 from rl.learner.deepspeed_learner import DeepSpeedLearner
@@ -64,7 +61,7 @@ def follow(config: RunConfig) -> None:
 def lead(config: RunConfig, recipe: str, resolved: str) -> None:
     """Rank 0: reads the data, starts the parts, runs to the end, stops them in reverse order."""
     try:
-        training, held_out = read_prompts(config)
+        inputs = read_inputs(config)
         start = open_run(config, recipe, resolved)
     except ValueError as error:
         raise RecipeError([str(error)]) from error
@@ -82,10 +79,10 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
         parts.enter_context(closing(stream))
         run = Run(
             config=config,
-            sampler=PromptSampler(training, config.seed),
+            sampler=PromptSampler(inputs.training.prompts, config.seed),
             limit=build("limit", config.limit),
             stream=stream,
-            reward=build_reward(config),
+            reward=inputs.reward,
             advantages=group_advantages(config.algorithm),
             learner=learner,
             transfer=parts.enter_context(
@@ -95,7 +92,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
                 engine=engine,
                 loop=loop,
                 learner=learner,
-                prompts=held_out or training,
+                prompts=inputs.held_out or inputs.training.prompts,
                 config=config,
                 stale_parameters=lambda: stale_parameters(
                     engine.fingerprints(),
@@ -108,24 +105,11 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
             engine=engine,
             loop=loop,
             verifier=verifier,
-            problems=held_out,
+            problems=inputs.held_out,
             config=config,
             journal=journal,
         )
-        run_to_end(run, start, judge, lab_version(config))
-
-
-def read_prompts(config: RunConfig) -> tuple[list[Prompt], list[Prompt]]:
-    """Training prompts and held-out ones; raises ValueError with everything wrong in the data."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(model_path(config), revision=config.model.revision)
-    longest = config.rollout.max_prompt_tokens
-    training = load_prompts(config.data, tokenizer, longest)
-    if not config.data.eval_path:
-        return training, []
-    held_out = load_prompts(config.data, tokenizer, longest, held_out=True)
-    return training, held_out[: config.evaluation.num_problems or None]
+        run_to_end(run, start, judge, lab_version(config), inputs.data_counts)
 
 
 def start_journal(parts: ExitStack, config: RunConfig, start: Start, resolved: str) -> Journal:
@@ -175,14 +159,6 @@ def start_learner(parts: ExitStack, config: RunConfig) -> LearnerGroup:
     return learner
 
 
-def build_reward(config: RunConfig) -> Reward:
-    """The recipe's reward, its length part gated."""
-    reward: Reward = build("reward", config.reward)
-    if isinstance(config.gate, NoGateConfig):
-        return reward
-    return gated(reward, build("gate", config.gate, config.seed))
-
-
 def group_filter(config: RunConfig) -> Callable[[list[Verdict]], bool]:
     """Which groups are trained on: those of mixed outcome under dynamic sampling, else all."""
     return keep if config.algorithm.dynamic_sampling else lambda verdicts: True
@@ -204,8 +180,3 @@ def lab_version(config: RunConfig) -> str:
     if not config.data.path.startswith("lab:"):
         return ""
     return str(json.loads((LAB / "lab.json").read_text())["lab_version"])
-
-
-def model_path(config: RunConfig) -> str:
-    """A folder, or a Hub name for transformers and vLLM to load."""
-    return str(model_folder(config.model.path) or config.model.path)

@@ -67,6 +67,7 @@ def write_summary(
     lab_version: str,
     seed: int,
     steps: int,
+    data: Mapping[str, Any],
     base: Evaluation | None,
     final: Evaluation | None,
 ) -> dict[str, Any]:
@@ -78,6 +79,7 @@ def write_summary(
         "commit": source_commit(),
         "seed": seed,
         "steps": steps,
+        "data": data,
         "wall_s": round(time.time() - process_start(), 1),
         "base": summary_figures(base) if base else None,
         "final": summary_figures(final) if final else None,

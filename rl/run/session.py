@@ -1,5 +1,6 @@
 """The life of a run around its loop: begin or resume, evaluate, train, evaluate, export, sum up."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -48,8 +49,13 @@ def open_run(config: RunConfig, recipe: str, resolved: str) -> Start:
     return Start(folder=folder, recipe=recipe, checkpoint=checkpoint, state=state)
 
 
-def run_to_end(run: Run, start: Start, judge: Judge, lab_version: str) -> None:
-    """Base evaluation, training, final evaluation, export, summary."""
+def run_to_end(
+    run: Run, start: Start, judge: Judge, lab_version: str, data: Mapping[str, Any]
+) -> None:
+    """Base evaluation, training, final evaluation, export, summary.
+
+    `data` are the counts of rows that the summary repeats (`data.report`).
+    """
     if start.checkpoint:
         run.learner.load(start.checkpoint / "learner")
         run.load(start.state)
@@ -68,6 +74,7 @@ def run_to_end(run: Run, start: Start, judge: Judge, lab_version: str) -> None:
         lab_version=lab_version,
         seed=run.config.seed,
         steps=num_steps,
+        data=data,
         base=base,
         final=final,
     )
