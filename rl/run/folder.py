@@ -79,7 +79,6 @@ def write_summary(
         "commit": source_commit(),
         "seed": seed,
         "steps": steps,
-        "data": data,
         "wall_s": round(time.time() - process_start(), 1),
         "base": summary_figures(base) if base else None,
         "final": summary_figures(final) if final else None,
@@ -87,6 +86,7 @@ def write_summary(
             "base": _levels(base.by_level()) if base else {},
             "final": _levels(final.by_level()) if final else {},
         },
+        "data": data,
     }
     text = msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
     partial = folder / "summary.json.partial"
