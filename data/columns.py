@@ -1,12 +1,16 @@
 """Where a dataset keeps questions, answers and sources, in the columns of whoever wrote it.
 
-| framework | question | answer | source | read from |
-|---|---|---|---|---|
-| TRL | `prompt`: text or messages | `solution`, `answer`, `ground_truth` | | `trl/data_utils.py`, `trl/rewards/accuracy_rewards.py` |
-| verl | `prompt`: messages | `reward_model.ground_truth` | `data_source` | `examples/data_preprocess/gsm8k.py` |
-| OpenRLHF | `input` or `prompt`: text or messages | `label` | `datasource` | `openrlhf/datasets/prompts_dataset.py` |
-| verifiers | `prompt`: messages, or `question`: text | `answer`, else `info` | `task` | `verifiers/envs/environment.py` |
-| Hub datasets | `problem`, `question` | `answer`, `solution` | `source` | DeepScaleR, GSM8K |
+In each line: the question; the answer; the source.
+
+TRL         prompt (text or messages); answer, solution, ground_truth
+            [trl/data_utils.py, trl/rewards/accuracy_rewards.py]
+verl        prompt (messages); reward_model.ground_truth; data_source
+            [examples/data_preprocess/gsm8k.py]
+OpenRLHF    input or prompt (text or messages); label; datasource
+            [openrlhf/datasets/prompts_dataset.py]
+verifiers   prompt (messages) or question (text); answer, or in info; task
+            [verifiers/envs/environment.py]
+the Hub     problem, question; answer, solution; source [DeepScaleR, GSM8K]
 
 The more specific name wins; a dot enters a dictionary, also one that is written as JSON text.
 """

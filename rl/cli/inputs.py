@@ -1,36 +1,34 @@
-"""What a run is given, read and checked before anything heavy starts: prompts and reward."""
+"""The prompts of a run and its model's files, read and checked before anything heavy starts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.loading import Dataset, load_dataset
 from data.types import Prompt
-from rewards.compose import gated
-from rewards.gates.none import NoGateConfig
-from rewards.protocols import Reward
-from rl.cli.options import build
-from rl.cli.problems import model_folder
+from rl.cli.problems import model_folder, model_path
 from rl.config import RunConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """Prompts to train on, held-out ones (as many as the recipe evaluates), and the reward."""
+    """Prompts to train on, and held-out ones, as many as the recipe evaluates."""
 
     training: Dataset
     held_out: list[Prompt]
-    reward: Reward
     data_counts: Mapping[str, Any]
     """By `train` and `eval`, what became of the rows; for the run's summary."""
 
 
 def read_inputs(config: RunConfig) -> Inputs:
-    """Everything in the order of its cost; raises ValueError with what is wrong."""
-    reward = build_reward(config)
+    """Raises ValueError with what is wrong in the model's files, or with everything in the data."""
+    check_weights(config)
     tokenizer = read_tokenizer(config)
     longest = config.rollout.max_prompt_tokens
     training = load_dataset(config.data, tokenizer, longest)
@@ -40,14 +38,14 @@ def read_inputs(config: RunConfig) -> Inputs:
         evaluated = load_dataset(config.data, tokenizer, longest, held_out=True)
         counts["eval"] = evaluated.report.counts()
         held_out = evaluated.prompts[: config.evaluation.num_problems or None]
-    return Inputs(training=training, held_out=held_out, reward=reward, data_counts=counts)
+    return Inputs(training=training, held_out=held_out, data_counts=counts)
 
 
 def read_tokenizer(config: RunConfig) -> "PreTrainedTokenizerBase":
     """The model's tokenizer; raises ValueError when its files cannot be read."""
     from transformers import AutoTokenizer
 
-    path = model_path(config)
+    path, given = model_path(config), f"model.path={config.model.path}"
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             path, revision=config.model.revision
@@ -56,20 +54,41 @@ def read_tokenizer(config: RunConfig) -> "PreTrainedTokenizerBase":
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise ValueError(
-            f"model.path={config.model.path}: its tokenizer cannot be read "
-            f"({type(error).__name__}: {reason}); set a model that comes with tokenizer.json"
+            f"{given}: its tokenizer cannot be read ({type(error).__name__}: {reason}); set a "
+            "model that comes with tokenizer.json"
         ) from error
+    # Without the files transformers makes a tokenizer that knows no word.
+    if tokenizer.vocab_size < 2:
+        raise ValueError(
+            f"{given}: there is no tokenizer; set a model that comes with tokenizer.json"
+        )
     return tokenizer
 
 
-def build_reward(config: RunConfig) -> Reward:
-    """The recipe's reward, its length part gated."""
-    reward: Reward = build("reward", config.reward)
-    if isinstance(config.gate, NoGateConfig):
-        return reward
-    return gated(reward, build("gate", config.gate, config.seed))
+def check_weights(config: RunConfig) -> None:
+    """Raises ValueError when a local model has no weights, or a file of them is cut short."""
+    folder = model_folder(config.model.path)
+    if folder is None:
+        return
+    files = [file for pattern in WEIGHTS for file in sorted(folder.glob(pattern))]
+    if not files:
+        raise ValueError(
+            f"model.path={config.model.path}: there are no weights in {folder}; set a folder with "
+            "*.safetensors"
+        )
+    for file in files:
+        if file.suffix == ".safetensors" and (reason := _damage(file)):
+            raise ValueError(
+                f"model.path={config.model.path}: {file.name} is damaged ({reason}); copy it again"
+            )
 
 
-def model_path(config: RunConfig) -> str:
-    """A folder, or a Hub name for transformers and vLLM to load."""
-    return str(model_folder(config.model.path) or config.model.path)
+def _damage(file: Path) -> str:
+    """What is wrong with the header of `file`, or with its length against it."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="numpy"):
+            return ""
+    except (SafetensorError, OSError) as error:
+        return str(error)

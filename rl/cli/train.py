@@ -13,12 +13,15 @@ import yaml
 
 from data.sampler import PromptSampler
 from data.types import Verdict
+from rewards.compose import gated
+from rewards.gates.none import NoGateConfig
+from rewards.protocols import Reward
 from rewards.verify import MathVerifier
 from rl.algorithms.dynamic_sampling import keep
 from rl.algorithms.table import group_advantages
-from rl.cli.inputs import model_path, read_inputs
+from rl.cli.inputs import read_inputs
 from rl.cli.options import build
-from rl.cli.problems import LAB
+from rl.cli.problems import LAB, model_path
 from rl.cli.recipe import RecipeError
 from rl.config import RunConfig
 from rl.learner.deepspeed_learner import DeepSpeedLearner
@@ -82,7 +85,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
             sampler=PromptSampler(inputs.training.prompts, config.seed),
             limit=build("limit", config.limit),
             stream=stream,
-            reward=inputs.reward,
+            reward=build_reward(config),
             advantages=group_advantages(config.algorithm),
             learner=learner,
             transfer=parts.enter_context(
@@ -157,6 +160,14 @@ def start_learner(parts: ExitStack, config: RunConfig) -> LearnerGroup:
     learner = LearnerGroup(DeepSpeedLearner(config, model_path(config), ranks), config, ranks)
     parts.enter_context(closing(learner))
     return learner
+
+
+def build_reward(config: RunConfig) -> Reward:
+    """The recipe's reward, its length part gated."""
+    reward: Reward = build("reward", config.reward)
+    if isinstance(config.gate, NoGateConfig):
+        return reward
+    return gated(reward, build("gate", config.gate, config.seed))
 
 
 def group_filter(config: RunConfig) -> Callable[[list[Verdict]], bool]:

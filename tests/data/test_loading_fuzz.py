@@ -1,6 +1,10 @@
-"""Whatever a dataset's files hold: prompts that can travel, or one ValueError that says why not."""
+"""Whatever a dataset's files hold: prompts that can travel, or one ValueError that says why not.
+
+FUZZ_EXAMPLES=1000 looks longer.
+"""
 
 import json
+import os
 import tempfile
 from pathlib import Path
 
@@ -17,6 +21,7 @@ from data.types import Prompt
 from data.wire import decode, encode
 from tests.data.tokenizers import word_tokenizer
 
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "25"))
 TOKENIZER = word_tokenizer()
 NAMES = ("prompt", "question", "input", "answer", "label", "reward_model", "info", "source", "x")
 ROLES = st.sampled_from(["user", "assistant", "system", "\ud800"])
@@ -72,7 +77,7 @@ def jsonl(rows: list[dict[str, object]]) -> bytes:
 @example([{"prompt": "one", "answer": 10**4000}])
 @example([{"prompt": [{"role": "user", "content": "\udfff"}], "answer": "3"}])
 @example([{"prompt": "one", "answer": "3", "source": {"a": [1]}}])
-@settings(max_examples=60)
+@settings(max_examples=EXAMPLES)
 def test_rows_of_any_json_load_or_are_refused(rows: list[dict[str, object]]) -> None:
     outcome_of(jsonl(rows), "rows.jsonl")
 
@@ -82,7 +87,7 @@ def test_rows_of_any_json_load_or_are_refused(rows: list[dict[str, object]]) -> 
 @example([], 0, b'{"prompt": ' + b'{"a": ' * 900 + b"1" + b"}" * 901, False)
 @example([], 0, b'{"prompt": "one", "answer": ' + b"1" * 5000 + b"}", False)
 @example([], 0, b"\xef\xbb\xbf" + b'{"prompt": "one", "answer": "3"}', False)
-@settings(max_examples=40)
+@settings(max_examples=EXAMPLES)
 def test_damaged_lines_load_or_are_refused(
     rows: list[dict[str, object]], place: int, noise: bytes, cut: bool
 ) -> None:
@@ -98,7 +103,7 @@ def parquet(rows: list[dict[str, object]]) -> bytes:
 
 
 @given(st.integers(0, 2000), st.binary(min_size=1, max_size=40), st.booleans())
-@settings(max_examples=40)
+@settings(max_examples=EXAMPLES)
 def test_damaged_parquet_loads_or_is_refused(place: int, noise: bytes, cut: bool) -> None:
     good = parquet([{"prompt": "one", "answer": "3", "level": 1}] * 3)
     place = min(place, len(good) - 1)

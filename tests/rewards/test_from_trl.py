@@ -186,7 +186,7 @@ def test_a_trl_function_is_a_target_and_the_log_says_what_was_found(caplog):
 @pytest.mark.usefixtures("beside_the_recipe")
 def test_text_is_chosen_by_the_recipe():
     config = CustomRewardConfig(target="my_trl_reward.short_text", shape=RewardShape.trl_text)
-    assert [[s.total for s in row] for row in build_reward(config)(GROUPS, VERDICTS)][0][0] == -3
+    assert build_reward(config)(GROUPS, VERDICTS)[0][0].total == -3
 
 
 @pytest.mark.usefixtures("beside_the_recipe")

@@ -1,4 +1,4 @@
-"""Our rewards as functions for TRL: the same numbers as in our loop, or a message with a setting."""
+"""Our rewards as functions for TRL: the numbers of our loop, or a message with a setting."""
 
 from dataclasses import dataclass
 from functools import partial
