@@ -1,6 +1,16 @@
 """Options of the model and the data; imports nothing heavy."""
 
 from dataclasses import dataclass
+from enum import Enum
+
+
+class UnusableRows(Enum):
+    """What happens to rows that are malformed, have no answer or too long a prompt."""
+
+    refuse = "refuse"
+    """They are listed, and the run does not start."""
+    leave_out = "leave_out"
+    """They are listed and counted, and the run goes on without them."""
 
 
 @dataclass(kw_only=True)
@@ -49,6 +59,7 @@ class DataConfig:
     instruction: str = ""
     """Appended to the user's question, e.g. the request to put the answer in a box."""
     system_prompt: str = ""
+    unusable_rows: UnusableRows = UnusableRows.refuse
 
     def problems(self) -> list[str]:
         if self.path:

@@ -4,6 +4,7 @@ No code of a dataset is run and nothing is unpickled.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,18 @@ def load_rows(path: str, split: str) -> list[Row]:
     """The rows of `path`: `lab:short` or `lab:long`, a JSONL or parquet file, a folder, a Hub name.
 
     A single file is one split, so `split` does not matter for it. Raises ValueError when nothing is
-    there, or with the line numbers of lines that are not JSON objects.
+    there or it cannot be read, with the line numbers of lines that are not JSON objects.
     """
     if path.startswith("lab:"):
         return _read_jsonl(_lab_file(path, split))
-    local = Path(path).expanduser()
-    if local.is_file():
+    try:
+        local = Path(path).expanduser()
+        is_file, is_folder = local.is_file(), local.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ValueError(f"data path {path!r} is no path: {error}") from error
+    if is_file:
         return _read_file(local)
-    if local.is_dir():
+    if is_folder:
         return _read_folder(local.resolve(), split)
     if local.suffix in SUFFIXES or path.startswith((".", "/", "~")):
         raise ValueError(f"data path {path}: no such file or folder (looked in {Path.cwd()})")
@@ -34,20 +39,19 @@ def load_rows(path: str, split: str) -> list[Row]:
 
 def _lab_file(path: str, split: str) -> Path:
     name = path.removeprefix("lab:")
-    file = LAB / f"{name}_{LAB_FILES.get(split, '')}.jsonl"
-    if split not in LAB_FILES or not file.is_file():
+    if name not in ("short", "long") or split not in LAB_FILES:
         raise ValueError(
             f"data path {path}, split {split}: the lab has lab:short and lab:long, each with the "
             "splits train and test"
         )
-    return file
+    return LAB / f"{name}_{LAB_FILES[split]}.jsonl"
 
 
 def _read_file(file: Path) -> list[Row]:
     if file.suffix == ".jsonl":
         return _read_jsonl(file)
     if file.suffix == ".parquet":
-        return _load_dataset("parquet", "train", data_files=str(file))
+        return _read_parquet(file)
     raise ValueError(
         f"data path {file}: cannot read {file.suffix or 'a file without a suffix'}; give "
         f"{' or '.join(sorted(SUFFIXES))}, a folder, or a Hub name"
@@ -56,15 +60,22 @@ def _read_file(file: Path) -> list[Row]:
 
 def _read_jsonl(file: Path) -> list[Row]:
     rows, problems = [], []
-    with file.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.isspace():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                problems.append(f"line {number} is not JSON: {error}")
-                continue
+    try:
+        lines = file.read_bytes().split(b"\n")
+    except OSError as error:
+        raise ValueError(f"data path {file} cannot be read: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line.decode("utf-8-sig"))
+        except UnicodeDecodeError as error:
+            problems.append(f"line {number} is not UTF-8: {error.reason} at byte {error.start}")
+        except RecursionError:
+            problems.append(f"line {number} nests too deeply")
+        except ValueError as error:
+            problems.append(f"line {number} is not JSON: {error}")
+        else:
             if isinstance(row, dict):
                 rows.append(row)
             else:
@@ -74,17 +85,22 @@ def _read_jsonl(file: Path) -> list[Row]:
     return rows
 
 
-def _load_dataset(path: str, split: str, data_files: str | None = None) -> list[Row]:
-    import datasets
+def _read_parquet(file: Path) -> list[Row]:
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
 
     try:
-        rows = datasets.load_dataset(path, data_files=data_files, split=split)
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise ValueError(
-            f"data path {path}, split {split}: {type(error).__name__}: {error}. Give a Hub name "
-            "that this machine can reach or has cached, a folder, a .jsonl or a .parquet file"
-        ) from error
-    return list(rows)
+        # ParquetFile reads this one file, where read_table would add partition columns.
+        with ParquetFile(file) as table:
+            return [dict(row) for row in table.read().to_pylist()]
+    except (ArrowException, OSError, ValueError, OverflowError) as error:
+        raise ValueError(_unreadable(str(file), "train", error)) from error
+
+
+def _load_dataset(path: str, split: str) -> list[Row]:
+    import datasets
+
+    return _rows(lambda: datasets.load_dataset(path, split=split), path, split)
 
 
 def _read_folder(folder: Path, split: str) -> list[Row]:
@@ -93,8 +109,24 @@ def _read_folder(folder: Path, split: str) -> list[Row]:
 
     saved = folder / split if (folder / "dataset_dict.json").is_file() else folder
     if (saved / "state.json").is_file():
-        return list(datasets.load_from_disk(str(saved)))
+        return _rows(lambda: datasets.load_from_disk(str(saved)), str(folder), split)
     return _load_dataset(str(folder), split)
+
+
+def _rows(load: Callable[[], Any], path: str, split: str) -> list[Row]:
+    try:
+        return [dict(row) for row in load()]
+    # `datasets` passes on whatever its readers raise: pandas', pyarrow's, KeyErrors of its own.
+    except Exception as error:
+        raise ValueError(_unreadable(path, split, error)) from error
+
+
+def _unreadable(path: str, split: str, error: Exception) -> str:
+    reason = " ".join(str(error).split())[:300]
+    return (
+        f"data path {path}, split {split}: {type(error).__name__}: {reason}. Give a Hub name that "
+        "this machine can reach or has cached, a folder, a .jsonl or a .parquet file"
+    )
 
 
 def listed(headline: str, problems: list[str], most: int = 10) -> str:

@@ -33,8 +33,19 @@ def tokenize(
 ) -> list[list[int]]:
     """Token ids of each conversation by the model's chat template, up to where it shall speak.
 
-    Raises ValueError when the tokenizer has no template.
+    Raises ValueError when the tokenizer has no template, or the template refuses a conversation.
     """
+    results = tokenize_each(tokenizer, conversations)
+    refused = [result for result in results if isinstance(result, str)]
+    if refused:
+        raise ValueError(refused[0])
+    return [result for result in results if not isinstance(result, str)]
+
+
+def tokenize_each(
+    tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Sequence[Message]]
+) -> list[list[int] | str]:
+    """As `tokenize`, with the reason in place of the ids of a conversation that is refused."""
     if not conversations:
         return []
     if not tokenizer.chat_template:
@@ -43,6 +54,24 @@ def tokenize(
             "choose an instruction-tuned or reasoning model, or add chat_template.jinja to its "
             "folder"
         )
+    try:
+        results: list[list[int] | str] = [*_templated(tokenizer, conversations)]
+    # A template raises what its author and jinja2 please. One by one, to know which row it is.
+    except Exception:
+        results = [_one(tokenizer, messages) for messages in conversations]
+    return [ids or "the chat template makes nothing of it" for ids in results]
+
+
+def _one(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> list[int] | str:
+    try:
+        return _templated(tokenizer, [messages])[0]
+    except Exception as error:
+        return f"the chat template refuses it ({type(error).__name__}: {error})"
+
+
+def _templated(
+    tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Sequence[Message]]
+) -> list[list[int]]:
     token_ids = tokenizer.apply_chat_template(
         [list(messages) for messages in conversations],
         add_generation_prompt=True,

@@ -1,10 +1,24 @@
 """Options of verifiers, rewards and gates that every recipe can set; imports nothing heavy."""
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 OUR_PARTS = ("correct", "length", "format")
 """Parts of a score that are not the user's."""
+
+
+class RewardShape(Enum):
+    """How a user's reward is called."""
+
+    auto = "auto"
+    """As its parameters' names tell; refused when they do not."""
+    laconic = "laconic"
+    """`function(groups, verdicts)`."""
+    trl = "trl"
+    """As TRL calls it on a chat dataset: prompts and completions are lists of messages."""
+    trl_text = "trl_text"
+    """As TRL calls it on a dataset of plain text."""
 
 
 @dataclass(kw_only=True)
@@ -75,8 +89,9 @@ class CustomRewardConfig(RewardConfig):
     """A reward of the user's own: `reward: custom` with a dotted path."""
 
     target: str = ""
-    """`module.name` of a Reward, or of a factory when `args` are given."""
+    """`module.name` of a reward, ours or TRL's, or of a factory of one when `args` are given."""
     args: dict[str, Any] = field(default_factory=dict)
+    shape: RewardShape = RewardShape.auto
     timeout_seconds: float = 60.0
     """Longest time that the scores of one update may take; beyond it the run stops."""
 

@@ -18,9 +18,11 @@ def load_target(key: str, target: str, args: dict[str, Any], shape: str) -> Call
     args_key = f"{key.removesuffix('target')}args"
     try:
         made = found(**args)
-    except TypeError as error:
+    # A user's factory raises what it likes.
+    except Exception as error:
         raise ValueError(
-            f"{args_key}={args}: {target} refused them ({error}); set {args_key} to its parameters"
+            f"{args_key}={args}: {target} refused them ({type(error).__name__}: {error}); "
+            f"set {args_key} to its parameters"
         ) from error
     if not callable(made):
         raise ValueError(
@@ -33,10 +35,11 @@ def load_target(key: str, target: str, args: dict[str, Any], shape: str) -> Call
 def _resolve(key: str, target: str, shape: str) -> Callable[..., Any]:
     try:
         found = resolve_name(target)
-    except (ImportError, AttributeError, ValueError) as error:
+    # Importing a user's module runs it, and it may raise anything.
+    except Exception as error:
         raise ValueError(
-            f"{key}={target}: cannot be imported ({error}); name a function as "
-            "module.name, where module.py lies beside the recipe or is installed"
+            f"{key}={target}: cannot be imported ({type(error).__name__}: {error}); name a "
+            "function as module.name, where module.py lies beside the recipe or is installed"
         ) from error
     if not callable(found):
         raise ValueError(f"{key}={target}: is a {type(found).__name__}; name a {shape}")

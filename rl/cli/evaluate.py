@@ -19,8 +19,8 @@ from rich.progress import Progress
 
 from data.types import Prompt
 from rl.cli.compose import compose
-from rl.cli.held_out import read_held_out
 from rl.cli.hub import hub_problem
+from rl.cli.inputs import read_held_out
 from rl.cli.launch import log_to_stderr, refuse
 from rl.cli.machine import Machine, this_machine
 from rl.cli.problems import model_path

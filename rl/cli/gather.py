@@ -35,7 +35,7 @@ class Gathered:
 def gather(recipe: Recipe, overrides: Sequence[str], groups: Groups) -> Gathered:
     """Choices and leaves of `recipe`, its parents, its YAML groups and the command line."""
     gathered = Gathered()
-    in_files = _add_files(gathered, recipe, recipe.path.parent)
+    in_files = _add_files(gathered, recipe, recipe.path.parent, (recipe.path.absolute(),))
     gathered.chosen_by_files = dict(gathered.choices)
     on_command_line: list[Leaf] = []
     for text in overrides:
@@ -47,8 +47,11 @@ def gather(recipe: Recipe, overrides: Sequence[str], groups: Groups) -> Gathered
     return gathered
 
 
-def _add_files(gathered: Gathered, recipe: Recipe, folder: Path) -> list[Leaf]:
-    leaves = []
+def _add_files(
+    gathered: Gathered, recipe: Recipe, folder: Path, above: tuple[Path, ...]
+) -> list[Leaf]:
+    """The leaves of `recipe` and its parents; `above` are the files that build on it."""
+    leaves: list[Leaf] = []
     for parent in recipe.parents:
         path = find_yaml(folder, parent.lstrip("/"))
         if path is None:
@@ -56,8 +59,13 @@ def _add_files(gathered: Gathered, recipe: Recipe, folder: Path) -> list[Leaf]:
                 f"defaults of {show(recipe.path)}: {parent}.yaml is neither in {show(folder)} "
                 f"nor in {show(OURS)}"
             )
+        elif path.absolute() in above:
+            gathered.problems.append(
+                f"defaults of {show(recipe.path)}: {parent} builds on itself; take it out"
+            )
         else:
-            leaves += _add_files(gathered, read_yaml(path), folder)
+            further = (*above, path.absolute())
+            leaves += _add_files(gathered, read_yaml(path), folder, further)
     place = f"defaults of {show(recipe.path)}"
     for group, name in recipe.choices.items():
         gathered.choices[group] = Choice(name=name, place=place)
@@ -67,9 +75,9 @@ def _add_files(gathered: Gathered, recipe: Recipe, folder: Path) -> list[Leaf]:
 def _add_override(gathered: Gathered, text: str, groups: Groups) -> list[Leaf]:
     try:
         override = OverridesParser.create().parse_override(text)
-    except HydraException as error:
-        reason = str(error).splitlines()[0]
-        gathered.problems.append(f"{text!r} cannot be read; write key=value ({reason})")
+    except (HydraException, ValueError, RecursionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        gathered.problems.append(f"{text[:200]!r} cannot be read; write key=value ({reason})")
         return []
     key = override.key_or_group
     if override.is_delete() or override.is_sweep_override() or key.split(".")[0] == "hydra":

@@ -33,8 +33,12 @@ def model_folder(path: str) -> Path | None:
     """The folder that `model.path` names, a lab checkpoint included; None for a Hub name."""
     if path.startswith("lab:"):
         return LAB / path.removeprefix("lab:")
-    folder = Path(path).expanduser()
-    return folder if folder.is_dir() or not HUB_NAME.fullmatch(path) else None
+    try:
+        folder = Path(path).expanduser()
+        is_folder = folder.is_dir()
+    except (OSError, RuntimeError):
+        return Path(path)
+    return folder if is_folder or not HUB_NAME.fullmatch(path) else None
 
 
 def model_path(config: RunConfig) -> str:
@@ -45,10 +49,26 @@ def model_path(config: RunConfig) -> str:
 def context_tokens(model: ModelConfig) -> int:
     """Positions that the model can hold, as configured or as its folder says; 0 when unknown."""
     folder = model_folder(model.path) if model.path else None
-    if model.context_tokens or folder is None or not (folder / "config.json").is_file():
+    if model.context_tokens or folder is None:
         return model.context_tokens
-    stated = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return int(stated.get("max_position_embeddings", 0))
+    try:
+        return _positions(folder)
+    except ValueError:
+        return 0
+
+
+def _positions(folder: Path) -> int:
+    """What config.json states, 0 when it does not; a ValueError says why it cannot be read."""
+    try:
+        stated = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return int(stated.get("max_position_embeddings", 0))
+    except FileNotFoundError:
+        is_there = "the folder has no config.json" if folder.is_dir() else "there is no such folder"
+        raise ValueError(is_there) from None
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"its config.json cannot be read ({type(error).__name__}: {str(error)[:100]})"
+        ) from error
 
 
 def _sizes(config: RunConfig) -> list[str]:
@@ -137,13 +157,18 @@ def _not_available(config: RunConfig) -> list[str]:
 def _model(config: RunConfig) -> list[str]:
     path = config.model.path
     folder = model_folder(path) if path else None
-    if folder is None or (folder / "config.json").is_file():
+    if folder is None:
+        return []
+    try:
+        _positions(folder)
+    except ValueError as error:
+        wrong = str(error)
+    else:
         return []
     if path.startswith("lab:"):
         names = sorted(f"lab:{config.parent.name}" for config in LAB.glob("*/config.json"))
         return [f"model.path={path}: the lab has no such checkpoint; there are {', '.join(names)}"]
-    what = "the folder has no config.json" if folder.is_dir() else "there is no such folder"
-    return [f"model.path={path}: {what}; set a folder in Hugging Face format, or a Hub name"]
+    return [f"model.path={path}: {wrong}; set a folder in Hugging Face format, or a Hub name"]
 
 
 def _context(config: RunConfig) -> list[str]:
@@ -185,8 +210,11 @@ def _placement(config: RunConfig, machine: Machine) -> list[str]:
 
 def _folder(config: RunConfig) -> list[str]:
     folder = Path(config.run.dir)
-    if not config.run.dir or config.resume or not folder.exists():
-        return []
+    try:
+        if not config.run.dir or config.resume or not folder.exists():
+            return []
+    except (OSError, ValueError) as error:
+        return [f"run.dir={config.run.dir!r:.200} is no path ({error!s:.100}); set another folder"]
     if not folder.is_dir():
         return [f"run.dir={config.run.dir}: is a file; set run.dir to a new folder"]
     content = sorted(path.name for path in folder.iterdir())

@@ -84,17 +84,19 @@ def read_recipe(path: Path) -> Recipe:
 
 def read_yaml(path: Path, group: str = "") -> Recipe:
     """Any YAML file as a `Recipe`; `group` is put before its keys."""
-    if not path.is_file():
-        raise RecipeError([f"{show(path)}: there is no such file"])
-    text = path.read_text(encoding="utf-8")
+    text = _text(path)
     try:
-        content = OmegaConf.to_container(OmegaConf.create(text))
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        if not isinstance(root, yaml.MappingNode):
+            return Recipe(path=path, text=text, defaults=[], leaves=[])
+        content = OmegaConf.to_container(OmegaConf.create(text))
+    # PyYAML passes on what its scalars raise: ValueError for 2026-99-99, for one.
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, TypeError) as error:
         raise RecipeError([f"{show(path)} is not valid YAML: {error}"]) from error
-    if not isinstance(content, dict) or not isinstance(root, yaml.MappingNode):
-        return Recipe(path=path, text=text, defaults=[], leaves=[])
-    defaults = content.pop("defaults", None) or []
+    except RecursionError:
+        raise RecipeError([f"{show(path)}: nests too deeply, or contains itself"]) from None
+    assert isinstance(content, dict), "a mapping's container is a dict"
+    defaults = _defaults(content.pop("defaults", None), path)
     lines = dict(_lines(root))
     prefix = (group,) if group else ()
     leaves = [
@@ -106,7 +108,37 @@ def read_yaml(path: Path, group: str = "") -> Recipe:
         )
         for keys, value in walk(content)
     ]
-    return Recipe(path=path, text=text, defaults=list(defaults), leaves=leaves)
+    return Recipe(path=path, text=text, defaults=defaults, leaves=leaves)
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError([f"{show(path)} is not UTF-8 text: {error}"]) from error
+    except (OSError, ValueError) as error:
+        raise RecipeError([f"{str(path)[:200]!r} cannot be read: {error}"[:400]]) from error
+    raise RecipeError([f"{show(path)}: there is no such file"])
+
+
+def _defaults(defaults: object, path: Path) -> list[Any]:
+    """The defaults list, of names and of `group: name` alone."""
+    entries = [] if defaults is None else defaults
+    if isinstance(entries, list) and all(_is_default(entry) for entry in entries):
+        return entries
+    raise RecipeError(
+        [
+            f"{show(path)}: defaults={str(defaults)[:200]}: it must be a list of names and of "
+            "`group: name`, such as [schema, model: lab_short, _self_]"
+        ]
+    )
+
+
+def _is_default(entry: object) -> bool:
+    if isinstance(entry, dict):
+        return all(isinstance(part, str) for pair in entry.items() for part in pair)
+    return isinstance(entry, str)
 
 
 def walk(content: Mapping[Any, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[Any, Any]]:

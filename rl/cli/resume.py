@@ -19,7 +19,7 @@ def resumed(recipe: Path, overrides: Sequence[str]) -> tuple[Path, list[str]]:
     place = asked[-1].partition("=")[2].strip("'\"") if asked else ""
     if not place:
         return recipe, list(overrides)
-    folder = _newest(recipe.stem) if place == "latest" else Path(place).expanduser().absolute()
+    folder = _newest(recipe.stem) if place == "latest" else _folder(place)
     saved = run_of(folder) / "recipe.yaml"
     others = [text for text in overrides if text not in asked]
     refused = [text for text in others if not may_change(text.lstrip("+").partition("=")[0])]
@@ -33,6 +33,15 @@ def resumed(recipe: Path, overrides: Sequence[str]) -> tuple[Path, list[str]]:
     if problems:
         raise RecipeError(problems)
     return saved, [*others, f"resume='{folder}'"]
+
+
+def _folder(place: str) -> Path:
+    try:
+        folder = Path(place).expanduser().absolute()
+        folder.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise RecipeError([f"resume={place[:200]!r} is no path ({str(error)[:100]})"]) from error
+    return folder
 
 
 def _newest(stem: str) -> Path:

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import yaml
 
-from data.loading import load_prompts
 from data.sampler import PromptSampler
-from data.types import Prompt, Verdict
+from data.types import Verdict
 from rl.algorithms.dynamic_sampling import keep
 from rl.algorithms.table import group_advantages
-from rl.cli.held_out import held_out_prompts
+from rl.cli.inputs import read_inputs
 from rl.cli.judging import (
     build_reward,
     build_verifier,
@@ -79,7 +78,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
     """Rank 0: reads the data, starts the parts, runs to the end, stops them in reverse order."""
     try:
         check_user_code(config)
-        training, held_out = read_prompts(config)
+        inputs = read_inputs(config)
         start = open_run(config, recipe, resolved)
     except ValueError as error:
         raise RecipeError([str(error)]) from error
@@ -105,7 +104,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
         parts.callback(engine.shutdown)
         run = Run(
             config=config,
-            sampler=PromptSampler(training, config.seed),
+            sampler=PromptSampler(inputs.training.prompts, config.seed),
             limit=build("limit", config.limit),
             stream=stream,
             reward=build_reward(config, parts, loop),
@@ -117,7 +116,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
                 engine=engine,
                 loop=engine,
                 learner=learner,
-                prompts=held_out or training,
+                prompts=inputs.held_out or inputs.training.prompts,
                 config=config,
                 stale_parameters=lambda: stale_parameters(
                     engine.engine.fingerprints(),
@@ -130,21 +129,12 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
             engine=engine,
             loop=engine,
             verifier=verifier,
-            problems=held_out,
+            problems=inputs.held_out,
             config=config,
             journal=journal,
             interrupts=interrupts,
         )
-        run_to_end(run, start, judge, lab_version(config))
-
-
-def read_prompts(config: RunConfig) -> tuple[list[Prompt], list[Prompt]]:
-    """Training prompts and held-out ones; raises ValueError with everything wrong in the data."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(model_path(config), revision=config.model.revision)
-    training = load_prompts(config.data, tokenizer, config.rollout.max_prompt_tokens)
-    return training, held_out_prompts(config, tokenizer) if config.data.eval_path else []
+        run_to_end(run, start, judge, lab_version(config), inputs.data_counts)
 
 
 def start_journal(parts: ExitStack, config: RunConfig, start: Start, resolved: str) -> Journal:

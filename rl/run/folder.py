@@ -67,6 +67,7 @@ def write_summary(
     lab_version: str,
     seed: int,
     steps: int,
+    data: Mapping[str, Any],
     base: Evaluation | None,
     final: Evaluation | None,
 ) -> dict[str, Any]:
@@ -85,6 +86,7 @@ def write_summary(
             "base": _levels(base.by_level()) if base else {},
             "final": _levels(final.by_level()) if final else {},
         },
+        "data": data,
     }
     text = msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
     partial = folder / "summary.json.partial"

@@ -1,6 +1,7 @@
 """The life of a run around its loop: begin or resume, evaluate, train, evaluate, export, sum up."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -69,9 +70,12 @@ def open_run(config: RunConfig, recipe: str, resolved: str) -> Start:
     return start
 
 
-def run_to_end(run: Run, start: Start, judge: Judge, lab_version: str) -> None:
+def run_to_end(
+    run: Run, start: Start, judge: Judge, lab_version: str, data: Mapping[str, Any]
+) -> None:
     """Base evaluation, training, final evaluation, export, summary.
 
+    `data` are the counts of rows that the summary repeats (`data.report`).
     Raises `Interrupted` when a signal ended it, with its last complete step saved.
     """
     run.interrupts.protect()
@@ -87,7 +91,7 @@ def run_to_end(run: Run, start: Start, judge: Judge, lab_version: str) -> None:
             f"{error} ended the run; {saved}. resume={start.folder} goes on from there"
         ) from None
     keeper.drop_old()
-    finish(run, start, judge, lab_version, base, final)
+    finish(run, start, judge, lab_version, data, base, final)
 
 
 def begin(run: Run, start: Start, judge: Judge, keeper: Keeper) -> Evaluation | None:
@@ -118,6 +122,7 @@ def finish(
     start: Start,
     judge: Judge,
     lab_version: str,
+    data: Mapping[str, Any],
     base: Evaluation | None,
     final: Evaluation | None,
 ) -> None:
@@ -131,6 +136,7 @@ def finish(
         lab_version=lab_version,
         seed=run.config.seed,
         steps=run.config.num_steps,
+        data=data,
         base=base,
         final=final,
     )

@@ -4,8 +4,8 @@ import logging
 import datasets
 import pytest
 
-from data.config import DataConfig
-from data.loading import load_prompts
+from data.config import DataConfig, UnusableRows
+from data.loading import load_dataset, load_prompts
 from data.types import prompt_id
 from tests.data.tokenizers import word_tokenizer
 
@@ -37,7 +37,7 @@ def test_a_row_becomes_a_prompt(load):
     assert prompt.messages == tuple(MESSAGES)
     assert prompt.answer == "three"
     assert prompt.source == "questions.jsonl"
-    assert prompt.extra == {"level": 2}
+    assert prompt.extra == {"answer": "three", "level": 2, "tags": ["x"]}
     assert prompt.id == prompt_id("questions.jsonl", prompt.messages)
     assert word_tokenizer().decode(prompt.token_ids) == f"<user> {QUESTION} <assistant>"
 
@@ -52,12 +52,14 @@ def test_a_row_becomes_a_prompt(load):
         {"input": QUESTION, "label": "3"},
         {"prompt": QUESTION, "label": "3"},
         {"question": QUESTION, "answer": "3"},
+        {"prompt": MESSAGES, "info": {"answer": "3"}},
+        {"prompt": MESSAGES, "info": '{"answer": 3}'},
         {"problem": QUESTION, "answer": " 3 "},
         {"question": QUESTION, "answer": "one plus two is <<1+2=3>>3\n#### 3"},
     ],
     ids=[
         "trl", "trl-messages", "trl-both", "verl", "openrlhf", "openrlhf-prompt", "verifiers",
-        "deepscaler", "gsm8k",
+        "verifiers-info", "verifiers-info-text", "deepscaler", "gsm8k",
     ],
 )  # fmt: skip
 def test_columns_of_other_frameworks_load_as_they_are(load, row):
@@ -155,7 +157,7 @@ def test_lines_that_are_no_objects_are_named(load):
     assert "line 3" not in message
 
 
-def test_duplicates_are_kept_once_and_counted(load, caplog):
+def test_duplicates_are_kept_once_listed_by_row_and_counted(load, caplog):
     with caplog.at_level(logging.WARNING):
         prompts = load(
             {"prompt": QUESTION, "answer": "3"},
@@ -164,7 +166,58 @@ def test_duplicates_are_kept_once_and_counted(load, caplog):
             {"prompt": QUESTION, "answer": "4"},
         )
     assert [p.answer for p in prompts] == ["3", "2"]
-    assert "2 of 4 prompts occur before and are left out (1 of them with another" in caplog.text
+    assert "2 of 4 rows repeat an earlier question and are left out, 1 of them with" in caplog.text
+    assert "row 3 repeats row 1\n" in caplog.text
+    assert "row 4 repeats row 1 with another answer" in caplog.text
+
+
+def test_unusable_rows_are_left_out_listed_and_counted_where_a_recipe_says_so(tmp_path, caplog):
+    rows = [
+        {"prompt": QUESTION, "answer": "3"},
+        {"prompt": "What is two", "answer": ""},
+        {"prompt": "one " * 50, "answer": "3"},
+        {"prompt": QUESTION, "answer": "3"},
+    ]
+    path = tmp_path / "questions.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    config = DataConfig(path=str(path), unusable_rows=UnusableRows.leave_out)
+    with caplog.at_level(logging.WARNING):
+        dataset = load_dataset(config, word_tokenizer(), 20)
+    assert len(dataset.prompts) == 1
+    assert dataset.report.counts() == {
+        "path": str(path),
+        "split": "train",
+        "rows": 4,
+        "prompts": 1,
+        "duplicates": 1,
+        "duplicates_with_another_answer": 0,
+        "unusable": 2,
+    }
+    assert "2 of 4 rows cannot be used and are left out" in caplog.text
+    assert "row 2: answer is empty" in caplog.text
+    assert "row 3: the prompt has 52 tokens" in caplog.text
+
+
+def test_a_dataset_without_a_usable_row_is_refused_either_way(tmp_path):
+    path = tmp_path / "questions.jsonl"
+    path.write_text(json.dumps({"prompt": QUESTION, "answer": ""}))
+    config = DataConfig(path=str(path), unusable_rows=UnusableRows.leave_out)
+    with pytest.raises(ValueError, match="row 1: answer is empty"):
+        load_dataset(config, word_tokenizer(), 20)
+
+
+def test_a_row_that_the_chat_template_refuses_is_named(tmp_path):
+    strict = "{% if messages|length > 1 %}{{ raise_exception('one message only') }}{% endif %}what"
+    path = tmp_path / "questions.jsonl"
+    several = [{"role": "system", "content": "Be brief"}, *MESSAGES]
+    rows = [{"prompt": QUESTION, "answer": "3"}, {"prompt": several, "answer": "3"}]
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    with pytest.raises(ValueError) as caught:
+        load_prompts(DataConfig(path=str(path)), word_tokenizer(strict), 20)
+    assert "row 2: the chat template refuses it (TemplateError: one message only)" in str(
+        caught.value
+    )
+    assert "row 1" not in str(caught.value)
 
 
 def test_parquet_and_folders_load_through_datasets(tmp_path):
@@ -178,7 +231,8 @@ def test_parquet_and_folders_load_through_datasets(tmp_path):
     datasets.DatasetDict({"train": rows}).save_to_disk(str(tmp_path / "splits"))
     for path in (file, file.parent, tmp_path / "saved", tmp_path / "splits"):
         (prompt,) = load_prompts(DataConfig(path=str(path)), word_tokenizer(), 100)
-        assert (prompt.answer, prompt.extra) == ("3", {"level": "easy"})
+        assert (prompt.answer, prompt.extra["level"]) == ("3", "easy")
+        assert prompt.extra["reward_model"] == {"ground_truth": "3"}
         assert prompt.messages == tuple(MESSAGES)
 
 

@@ -17,8 +17,8 @@ def completion(
     return Completion(
         id=completion_id,
         text=text,
-        token_ids=np.zeros(num_tokens),
-        logprobs=np.zeros(num_tokens),
+        token_ids=np.zeros(num_tokens, np.int32),
+        logprobs=np.zeros(num_tokens, np.float32),
         limit=100_000,
         finish=finish,
         spans=(Span(start=0, stop=num_tokens, weight_version=0),),

@@ -84,13 +84,15 @@ def test_summary_has_the_promised_keys(tmp_path: Path) -> None:
         lab_version="1",
         seed=2,
         steps=30,
+        data={"train": {"rows": 3, "prompts": 2}},
         base=evaluation(8),
         final=evaluation(4),
     )
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary == written
-    keys = "recipe engine lab_version commit seed steps wall_s base final by_level"
+    keys = "recipe engine lab_version commit seed steps wall_s base final by_level data"
     assert list(summary) == keys.split()
+    assert summary["data"]["train"]["prompts"] == 2
     assert summary["final"] == {
         "accuracy": 0.5,
         "response_tokens": 4.0,
@@ -106,7 +108,15 @@ def test_summary_has_the_promised_keys(tmp_path: Path) -> None:
 
 def test_summary_of_a_run_without_evaluation_says_null(tmp_path: Path) -> None:
     summary = write_summary(
-        tmp_path, recipe="x", engine="e", lab_version="", seed=0, steps=1, base=None, final=None
+        tmp_path,
+        recipe="x",
+        engine="e",
+        lab_version="",
+        seed=0,
+        steps=1,
+        data={},
+        base=None,
+        final=None,
     )
     assert summary["base"] is None
     assert summary["by_level"] == {"base": {}, "final": {}}
