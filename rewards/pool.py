@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 
 import rewards.worker
+from rewards.config import VerifierConfig
 from rewards.worker import Call, Load, Reply, Request, Setup, frame
 
 logger = logging.getLogger(__name__)
@@ -128,6 +129,15 @@ class WorkerPool:
                 f"{sys.executable} {WORKER}; free memory and processes, or set verifier.memory_gib"
             ) from error
         return worker
+
+
+def make_pool(config: VerifierConfig) -> WorkerPool:
+    """The pool that a `verifier` section describes; close it when all answers are judged."""
+    return WorkerPool(
+        workers=config.workers,
+        timeout_seconds=config.timeout_seconds,
+        memory_gib=config.memory_gib,
+    )
 
 
 @dataclass(eq=False, slots=True)

@@ -1,7 +1,8 @@
 """Our rewards as `reward_funcs` of TRL's `GRPOTrainer` (1.16); TRL itself is not imported.
 
     args = GRPOConfig(num_generations=8, per_device_train_batch_size=64, ...)
-    shaped = group_reward_func(build_reward(SigmoidConfig()), MathVerifier(VerifierConfig()), args,
+    verifier = MathVerifier(make_pool(MathConfig()))
+    shaped = group_reward_func(build_reward(SigmoidConfig()), verifier, args,
                                eos_token_ids=[tokenizer.eos_token_id])
     GRPOTrainer(model, reward_funcs=shaped, args=args, train_dataset=...)
 

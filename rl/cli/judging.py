@@ -2,13 +2,14 @@
 
 import asyncio
 from contextlib import ExitStack
+from dataclasses import replace
 
 from rewards.compose import gated, with_parts
 from rewards.config import CustomRewardConfig, VerifierConfig
 from rewards.format import format_part
 from rewards.functions import function_jobs, with_functions
 from rewards.gates.none import NoGateConfig
-from rewards.pool import Job, PoolError, WorkerPool
+from rewards.pool import Job, PoolError, WorkerPool, make_pool
 from rewards.process import in_its_own_process, reward_job
 from rewards.protocols import Reward, Verifier
 from rewards.verifiers.custom import CustomVerifierConfig, verifier_job
@@ -21,11 +22,7 @@ def start_pool(
     parts: ExitStack, config: VerifierConfig, loop: BackgroundLoop, workers: int = 0
 ) -> WorkerPool:
     """A pool on `loop`, of `workers` processes or else as configured; closed with `parts`."""
-    pool = WorkerPool(
-        workers=workers or config.workers,
-        timeout_seconds=config.timeout_seconds,
-        memory_gib=config.memory_gib,
-    )
+    pool = make_pool(replace(config, workers=workers or config.workers))
     parts.callback(lambda: loop.run(pool.close()))
     return pool
 
@@ -72,9 +69,7 @@ def check_user_code(config: RunConfig) -> None:
 
 
 async def _check(config: VerifierConfig, jobs: list[Job]) -> None:
-    pool = WorkerPool(
-        workers=1, timeout_seconds=config.timeout_seconds, memory_gib=config.memory_gib
-    )
+    pool = make_pool(replace(config, workers=1))
     try:
         await pool.check(jobs)
     finally:

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from rl.disk import write_synced
+from rl.errors import CheckpointError
 from rl.run.checkpoint import read_state
 from rl.run.config import GuardAction, GuardsConfig
 from rl.run.guards import GuardError
@@ -59,7 +60,10 @@ def restore(run: Run, checkpoint: Path, step: int) -> int:
     The prompts are not drawn again, and steps count on: what made the loss spike is skipped with
     the weights that it spoiled (PaLM, arXiv:2204.02311, section 5.1).
     """
-    state = read_state(checkpoint, identity(run.config))
+    try:
+        state = read_state(checkpoint, identity(run.config))
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
     run.learner.load(checkpoint / "learner")
     run.load(state | {"sampler": run.sampler.state()})
     run.learner.publish(run.transfer, step)

@@ -14,10 +14,10 @@ import pytest
 
 from data.types import Completion, Finish, Group, Prompt, Span, Verdict, prompt_id
 from rewards.compose import gated
-from rewards.config import VerifierConfig
 from rewards.gates.grpo_lambda import TopFractionConfig, build_top_fraction
 from rewards.length.sigmoid import SigmoidConfig, build_reward
-from rewards.verify import MathVerifier
+from rewards.pool import make_pool
+from rewards.verifiers.math import MathConfig, MathVerifier
 
 pytestmark = pytest.mark.engine
 
@@ -80,9 +80,10 @@ def groups_of(call: dict[str, list[Any]]) -> list[Group]:
 
 def verdicts_of(groups: list[Group]) -> list[list[Verdict]]:
     async def judge() -> list[list[Verdict]]:
-        verifier = MathVerifier(VerifierConfig())
+        pool = make_pool(MathConfig())
+        verifier = MathVerifier(pool)
         judged = [[await verifier(g.prompt, c) for c in g.completions] for g in groups]
-        await verifier.close()
+        await pool.close()
         return judged
 
     return asyncio.run(judge())

@@ -17,11 +17,11 @@ from trl import GRPOConfig, GRPOTrainer
 
 from data.rows import LAB, load_rows
 from rewards.compose import gated
-from rewards.config import VerifierConfig
 from rewards.gates.grpo_lambda import TopFractionConfig, build_top_fraction
 from rewards.length.sigmoid import SigmoidConfig, build_reward
+from rewards.pool import make_pool
 from rewards.trl import batch_reward_func, group_reward_func
-from rewards.verify import MathVerifier
+from rewards.verifiers.math import MathConfig, MathVerifier
 
 SEEN = ("prompts", "completions", "completion_ids", "answer", "source")
 
@@ -60,7 +60,7 @@ class Logs(TrainerCallback):
 def main(folder: Path, per_device: int) -> None:
     args = settings(folder, per_device)
     tokenizer = AutoTokenizer.from_pretrained(LAB / "short")
-    verifier, ends = MathVerifier(VerifierConfig()), [tokenizer.eos_token_id]
+    verifier, ends = MathVerifier(make_pool(MathConfig())), [tokenizer.eos_token_id]
     sigmoid = build_reward(SigmoidConfig())
     gate = build_top_fraction(TopFractionConfig(fraction=0.5), seed=0)
     calls: dict[str, list[dict[str, Any]]] = {"grouped": [], "ranked": []}

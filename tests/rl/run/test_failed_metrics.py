@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from data.types import Verdict
-from rl.config import TrackerMode
+from rl.config import LogConfig, TrackerMode
+from rl.run.config import GuardsConfig
 from rl.run.folder import create_run_folder
+from rl.run.guards import Watch
 from rl.run.journal import FATE_METRICS, Journal
 from rl.run.loop import Step
 from rl.run.metrics import check_names
@@ -23,7 +25,13 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     folder = create_run_folder(str(tmp_path / "run"), "recipe")
     tracker = start_tracker(TrackerMode.off, folder, "laconic", {})
     with RunProgress(2, enabled=False) as progress:
-        yield Journal(folder=folder, tracker=tracker, progress=progress, completions_per_step=2)
+        yield Journal(
+            folder=folder,
+            tracker=tracker,
+            progress=progress,
+            log=LogConfig(completions_per_step=2),
+            watch=Watch(GuardsConfig(), 2),
+        )
 
 
 def step(index: int) -> Step:

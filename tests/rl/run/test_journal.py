@@ -6,6 +6,8 @@ import pytest
 
 from rl.config import LogConfig
 from rl.evaluate.evaluate import evaluate
+from rl.run.config import GuardsConfig
+from rl.run.guards import Watch
 from rl.run.journal import Journal
 from rl.run.loop import Step
 from rl.run.metrics import TABLES
@@ -37,6 +39,7 @@ def write(folder: Path, run: WandbRun | None) -> None:
         tracker=Tracker(run),
         progress=RunProgress(5, enabled=False),
         log=LogConfig(table_rows=3, table_every_steps=2),
+        watch=Watch(GuardsConfig(), 2),
     )
     evaluation = asyncio.run(
         evaluate(

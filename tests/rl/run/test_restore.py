@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from data.sampler import PromptSampler
-from rl.config import ConstantLimitConfig, RunConfig
+from rl.config import ConstantLimitConfig, LogConfig, RunConfig
 from rl.limits.constant import build_limit
 from rl.run.checkpoint import FORMAT
 from rl.run.config import GuardAction, GuardConfig, GuardsConfig
 from rl.run.guards import GuardError, Watch
+from rl.run.identity import identity
 from rl.run.journal import Journal
 from rl.run.loop import Run
+from rl.run.manifest import seal
 from rl.run.progress import RunProgress
 from rl.run.restore import respond, roll_back, why_not_restore
 from rl.run.tracker import Tracker
@@ -102,15 +104,16 @@ def fallen(folder: Path, action: GuardAction) -> tuple[Run, Journal, RecordingLe
         tracker=Tracker(None),
         progress=RunProgress(9, enabled=False),
         watch=watch,
-        completions_per_step=0,
+        log=LogConfig(completions_per_step=0),
     )
     learner = RecordingLearner([])
     sampler = PromptSampler([prompt("a"), prompt("b")], seed=0)
     saved = {"sampler": sampler.state(), "limit": {}}
     checkpoints(folder / "checkpoints", 1, 2, 3, 4, 5)
     for step in (1, 2, 3, 4, 5):
-        state = {"format": FORMAT, "step": step, **saved}
+        state = {"format": FORMAT, "step": step, "identity": identity(config), **saved}
         (folder / "checkpoints" / f"step_{step}" / "state.json").write_text(json.dumps(state))
+        seal(folder / "checkpoints" / f"step_{step}")
     sampler.draw(1)
     run: Any = Run(
         config=config,
@@ -118,7 +121,7 @@ def fallen(folder: Path, action: GuardAction) -> tuple[Run, Journal, RecordingLe
         limit=build_limit(ConstantLimitConfig()),
         learner=learner,
         probe=learner.probe,
-        **dict.fromkeys(("stream", "reward", "advantages", "transfer")),
+        **dict.fromkeys(("stream", "reward", "advantages", "transfer", "interrupts")),
     )  # type: ignore[arg-type]
     return run, journal, learner
 

@@ -1,7 +1,7 @@
 import pytest
 
 from rollout.config import Placement
-from rollout.vllm.fingerprint import fingerprint, stale_parameters
+from rollout.fingerprint import fingerprint, stale_parameters
 from tests.engine_fixtures import LAB, started
 from tests.rollout.vllm.reference import log_prob_gap, moved
 
