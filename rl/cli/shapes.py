@@ -1,10 +1,10 @@
 """The shapes of a model without loading it: from the recipe, or from the files in its folder."""
 
 import json
-import struct
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from data.config import ModelConfig
 from rl.cli.problems import model_folder
@@ -52,15 +52,22 @@ def model_shapes(model: ModelConfig) -> Shapes | None:
 
 
 def count_parameters(folder: Path) -> int:
-    """Numbers in the safetensors files of `folder`, from their headers alone."""
-    total = 0
-    for path in folder.glob("*.safetensors"):
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length))
-        header.pop("__metadata__", None)
-        total += sum(prod(tensor["shape"]) for tensor in header.values())
-    return total
+    """Numbers in the safetensors files of `folder`, from their headers; 0 when one is damaged."""
+    try:
+        headers = [_header(path) for path in folder.glob("*.safetensors")]
+        return sum(prod(tensor["shape"]) for header in headers for tensor in header.values())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return 0
+
+
+def _header(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > path.stat().st_size:
+            raise ValueError(f"{path} is cut short")
+        header: dict[str, Any] = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    return header
 
 
 def _completed(shapes: Shapes, folder: Path) -> Shapes:

@@ -4,6 +4,8 @@ import json
 import struct
 from pathlib import Path
 
+import pytest
+
 from data.config import ModelConfig
 from rl.cli.shapes import Shapes, count_parameters, model_shapes
 
@@ -22,6 +24,12 @@ def test_parameters_are_counted_over_all_files(tmp_path: Path) -> None:
     write_safetensors(tmp_path / "a.safetensors", {"x": [2, 3], "y": [4]})
     write_safetensors(tmp_path / "b.safetensors", {"z": [5]})
     assert count_parameters(tmp_path) == 2 * 3 + 4 + 5
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 8, b"\x02" + b"\0" * 7 + b"[]", b"\0" * 20])
+def test_nothing_is_known_of_a_damaged_file(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.safetensors").write_bytes(content)
+    assert count_parameters(tmp_path) == 0
 
 
 def test_folder_completes_what_the_recipe_leaves_out(tmp_path: Path) -> None:
