@@ -122,10 +122,13 @@ def _checkpoint(run_folder: Path, step: int | None) -> Path:
 
 def _write_weights(record: RunRecord, checkpoint: Path, folder: Path) -> None:
     """The checkpoint's model in Hugging Face format, by the run's own sections of the recipe."""
+    from transformers.utils.logging import disable_progress_bar
+
     from data.config import ModelConfig
     from rl.config import LoraConfig
     from rl.learner.consolidate import export_checkpoint
 
+    disable_progress_bar()
     model = _typed(ModelConfig, record.config["model"])
     lora = _typed(LoraConfig, record.config["learner"]["lora"])
     path = str(model_folder(model.path) or model.path)
