@@ -30,16 +30,18 @@ class Transfer(Protocol):
         ...
 
 
-class HeldTransfer(Transfer, Protocol):
-    """A `Transfer` that holds memory or a process group until it is closed."""
+class WeightTransfer(Transfer, Protocol):
+    """A `Transfer` that holds memory or a process group."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Gives them back, whether or not the engine still lives."""
+        ...
 
 
 class PolicyEngine(Engine, Protocol):
     """An engine whose weights follow a learner's; what the `rollout` group builds."""
 
-    def start_transfer(self, bucket_mib: int) -> HeldTransfer:
+    def start_transfer(self, bucket_mib: int) -> WeightTransfer:
         """The transfer that suits the engine; close it before the engine."""
         ...
 

@@ -20,7 +20,7 @@ from data.types import Completion, Prompt
 from rollout.background import BackgroundLoop
 from rollout.config import VllmConfig
 from rollout.engine import Sampling
-from rollout.transfer import HeldTransfer
+from rollout.transfer import WeightTransfer
 from rollout.vllm.engine import VllmEngine
 from rollout.vllm.start import start_engine
 
@@ -38,7 +38,7 @@ class LabEngine:
 
     engine: VllmEngine
     loop: BackgroundLoop
-    transfer: HeldTransfer
+    transfer: WeightTransfer
     folder: Path
     prompts: Sequence[Prompt]
 

@@ -16,7 +16,7 @@ from data.types import Completion, Finish, Prompt, Span
 from rollout.background import BackgroundLoop
 from rollout.config import Placement
 from rollout.engine import EngineError, Sampling
-from rollout.transfer import HeldTransfer
+from rollout.transfer import WeightTransfer
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -130,7 +130,7 @@ class VllmEngine:
         except Exception as error:
             raise EngineError(f"{self._name}: {method} failed: {error}") from error
 
-    def start_transfer(self, bucket_mib: int) -> HeldTransfer:
+    def start_transfer(self, bucket_mib: int) -> WeightTransfer:
         from rollout.vllm.transfer import start_transfer
 
         return start_transfer(self, bucket_mib)

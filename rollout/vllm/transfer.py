@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rollout.config import Placement
 from rollout.engine import EngineError
-from rollout.transfer import HeldTransfer, NamedTensors
+from rollout.transfer import NamedTensors, WeightTransfer
 from rollout.vllm.engine import VllmEngine
 
 ALIGNMENT = 64
@@ -25,7 +25,7 @@ ALIGNMENT = 64
 MIB = 2**20
 
 
-def start_transfer(engine: VllmEngine, bucket_mib: int) -> HeldTransfer:
+def start_transfer(engine: VllmEngine, bucket_mib: int) -> WeightTransfer:
     """The transfer that suits the engine's placement; close it before the engine."""
     if engine.placement is Placement.cpu:
         return SharedMemoryTransfer(engine, bucket_mib)
