@@ -71,13 +71,6 @@ def assert_consolidates(folder: Path, model: Path, options: Any) -> None:
     assert (folder / "consolidated" / "tokenizer.json").exists()
 
 
-def test_a_folder_without_a_checkpoint_is_not_consolidated(
-    tiny_model: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(ValueError, match=r"holds no learner checkpoint"):
-        consolidate(tmp_path, run_config({}), str(tiny_model), tmp_path / "out")
-
-
 def test_a_failing_follower_ends_the_run_with_its_message(
     tiny_model: Path, recording: Path
 ) -> None:
