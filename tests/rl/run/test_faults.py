@@ -9,7 +9,7 @@ import pytest
 from rl.run.checkpoint import find_checkpoint, saved_steps
 from tests.rl.run.struck import TERMINATE_GROUP, TINY, differences, launch, orphans
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 STOP_SECONDS = 60.0
 """Longest time from a fault to the end of the run, on a machine that does other things too."""

@@ -20,7 +20,7 @@ NOISE = ("reward=custom", "reward.target=tests.rl.run.noisy.noisy", "gate=none")
 """Rewards that draw from python's, numpy's and torch's global generators."""
 KILLED = {-9, 137}
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 
 def uninterrupted(folder: Path, steps: int) -> Path:
