@@ -84,8 +84,7 @@ def recompute(folder, base_folder, results):
         at = rows.assign(correct=right, cut=rows.cut | (rows.tokens > cap))
         at = at.assign(tokens=at.tokens.clip(upper=cap))
         found["budget_curve"].append({"cap": cap, **figures(at)})
-    if base_folder:
-        found["base"] = {m: compare(modes[0][m], modes[1][m]) for m in modes[0]}
+    found["base"] = base_folder and {m: compare(modes[0][m], modes[1][m]) for m in modes[0]}
     return found
 
 
