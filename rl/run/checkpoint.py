@@ -38,9 +38,11 @@ def save_checkpoint(
         write_synced(root / "latest", final.name)
     # A full disk is an OSError from us and a RuntimeError from torch's writer.
     except (OSError, RuntimeError) as error:
+        free = shutil.disk_usage(run_folder).free // 2**20
         shutil.rmtree(partial, ignore_errors=True)
         raise CheckpointError(
-            f"step {step} could not be saved under {root}: {error}. {_in_force(run_folder)}"
+            f"step {step} could not be saved under {root}: {error} (the disk had {free} MiB left). "
+            f"{_in_force(run_folder)}"
         ) from error
     return final
 

@@ -47,7 +47,7 @@ class Admission:
                 burst, self._gate = self._burst, None
                 gate.set_result(None)
                 while self._held() + sum(task.done() for task in burst) < len(burst):
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(0.001)
                 await self._llm.resume_generation()
             # vLLM raises what its other process raised; requests that it holds hear of it.
             except Exception as error:

@@ -23,8 +23,9 @@ RECIPE = ROOT / "recipes" / "lab" / "grpo.yaml"
 TINY = (
     "prompts_per_step=4",
     "algorithm.group_size=4",
-    "limit.max_response_tokens=128",
-    "evaluation.num_problems=8",
+    "limit.max_response_tokens=96",
+    "rollout.probe_tokens=64",
+    "evaluation.num_problems=4",
     "evaluation.samples_per_problem=2",
     "evaluation.every_steps=2",
     "checkpoint.every_steps=1",
@@ -34,7 +35,7 @@ TINY = (
 )
 KILL_GROUP = "kill -9 -- -{group}"
 TERMINATE_GROUP = "kill -TERM -- -{group}"
-LIMIT_SECONDS = 500.0
+LIMIT_SECONDS = 900.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Checkpoints on disk, with a learner that writes one small file."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,10 @@ def test_a_failed_save_leaves_the_previous_one_in_force(tmp_path: Path, error: E
     save(tmp_path, 2)
     with pytest.raises(CheckpointError) as caught:
         save_checkpoint(tmp_path, 4, STATE, Learner(error))  # type: ignore[arg-type]
-    assert str(caught.value) == (
-        f"step 4 could not be saved under {tmp_path}/checkpoints: {error}. The checkpoint in force "
-        f"is step_2: resume={tmp_path} goes on from it"
-    )
+    message = str(caught.value)
+    assert message.startswith(f"step 4 could not be saved under {tmp_path}/checkpoints: {error}")
+    assert re.search(r"\(the disk had \d+ MiB left\)", message)
+    assert message.endswith(f"in force is step_2: resume={tmp_path} goes on from it")
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["latest", "step_2"]
     assert read_state(tmp_path / "checkpoints" / "step_2", IDENTITY)["step"] == 2
 

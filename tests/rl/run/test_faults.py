@@ -55,7 +55,8 @@ def test_a_missing_file_and_another_run_are_refused_by_name(finished: Path, tmp_
     refused = launch(run, f"resume={run}")
     assert (refused.code, "learner/learner.json is missing" in refused.output) == (2, True)
     text = (run / "recipe.yaml").read_text()
-    (run / "recipe.yaml").write_text(text.replace("lab:short", "lab:short_tied"))
+    other = text.replace("path: lab:short\n", "path: lab:short_tied\n", 1)
+    (run / "recipe.yaml").write_text(other)
     refused = launch(run, f"resume={run / 'checkpoints' / 'step_2'}")
     assert refused.code == 2
     assert "saved with model.path=lab:short; this run has model.path=lab:short_tied" in (
