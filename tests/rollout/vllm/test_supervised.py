@@ -1,4 +1,4 @@
-"""The shared vLLM under a supervisor; engines that die are in tests/rl/cli/test_engine_faults.py."""
+"""The shared vLLM under a supervisor; tests/rl/cli/test_engine_faults.py is where engines die."""
 
 import asyncio
 
