@@ -67,8 +67,10 @@ def start_engine(
         devices=devices,
         processes=EngineProcesses(_processes(llm), output),
     )
+    # Errors kept by vLLM's imports keep this frame alive: `engine` alone may hold vLLM.
+    del llm
     atexit.register(engine.shutdown)
-    loop.run(_label(llm, weight_version))
+    loop.run(_label(engine.llm, weight_version))
     if config.speculation is not Speculation.none:
         try:
             check_speculation(loop.run(engine.call("laconic_speculation_problem")))

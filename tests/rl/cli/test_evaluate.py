@@ -94,6 +94,7 @@ def test_settings_name_what_must_be_alike() -> None:
     }
 
 
+@pytest.mark.long
 @pytest.mark.engine
 def test_a_model_and_its_base_are_evaluated_on_the_lab(tmp_path: Path) -> None:
     """Two real engines, one after the other; every figure recomputed from what they wrote."""

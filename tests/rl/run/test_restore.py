@@ -163,6 +163,7 @@ def test_a_warning_changes_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "checkpoints" / "latest").read_text() == "step_5"
 
 
+@pytest.mark.long
 @pytest.mark.engine
 def test_a_real_run_that_a_guard_stops_ends_with_a_named_error(tmp_path: Path) -> None:
     """No step is a hundred times as long as the first: the alarm comes with the first window."""
