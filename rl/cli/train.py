@@ -151,7 +151,7 @@ def start_journal(parts: ExitStack, config: RunConfig, start: Start, resolved: s
         tracker=tracker,
         progress=progress,
         log=config.log,
-        watch=Watch(config.guards, config.prompts_per_step, read_history(start.folder)),
+        watch=Watch(config.guards, read_history(start.folder)),
         num_tokens=start.state.get("num_tokens", 0.0),
     )
     parts.callback(journal.flush)

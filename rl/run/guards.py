@@ -22,8 +22,8 @@ History = Sequence[Row]
 REFERENCE_WINDOWS = 4
 """Windows whose best mean is the level that the accuracy is held to."""
 
-STANDARD_ERRORS = 4.0
-"""A fall of the accuracy counts from here on: a long run asks thousands of times."""
+FALSE_ALARMS = 0.01
+"""Share of healthy runs, however long, in which chance may look like a fall of the accuracy."""
 
 LOSS_AND_GRADIENT = ("loss", "grad_norm")
 RESTORED = "guards/restored_step"
@@ -35,12 +35,10 @@ class GuardError(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What a guard compares with: its threshold, and what the whole run shares."""
+    """What a guard compares with: its threshold, and the steps that it averages over."""
 
     threshold: float
     window: int
-    num_groups: int
-    """Groups of one step (P): the accuracy of a step is a mean over so many prompts."""
 
 
 Check = Callable[[History, Setting], str | None]
@@ -64,11 +62,11 @@ class Alarm:
     """Figures, likely cause, and the setting to change."""
 
 
-def alarms(history: History, config: GuardsConfig, num_groups: int) -> list[Alarm]:
-    """The alarms of the last step of `history`, which has `num_groups` groups a step."""
+def alarms(history: History, config: GuardsConfig) -> list[Alarm]:
+    """The alarms of the last step of `history`."""
     found = []
     for name, options in config.named().items():
-        setting = Setting(threshold=options.threshold, window=config.window, num_groups=num_groups)
+        setting = Setting(threshold=options.threshold, window=config.window)
         guard = GUARDS[name]
         if options.action is not GuardAction.ignore and (figures := guard.check(history, setting)):
             message = (
@@ -106,21 +104,21 @@ def accuracy_fall(history: History, setting: Setting) -> str | None:
     """The window's accuracy a is below (1 - threshold) b, and by more than chance explains.
 
     b is the run's best mean over `REFERENCE_WINDOWS` windows before this one, or over all the
-    steps before while they are fewer. Chance is `STANDARD_ERRORS` of a difference of means of
-    n and m steps: sqrt(p (1 - p) / P (1 / n + 1 / m)) with p halfway between a and b. Prompts are
-    taken as independent, completions of one prompt as alike.
+    steps before while they are fewer. Chance is sqrt(2 log(n^3 / FALSE_ALARMS)) standard errors of
+    b - a at step n: a normal tail of FALSE_ALARMS / n^3, for b is the best of up to n windows, and
+    the sum of 1 / n^2 over all steps is below 2.
     """
-    values = column(history, "accuracy")
-    if len(values) < 2:
+    if len(history) < 2:
         return None
-    recent = values[1:][-setting.window :]
-    earlier = values[: len(values) - len(recent)]
+    recent = history[1:][-setting.window :]
+    earlier = history[: len(history) - len(recent)]
     span = min(len(earlier), REFERENCE_WINDOWS * setting.window)
-    now, best = mean(recent), best_mean(earlier, span)
-    halfway = (now + best) / 2
-    variance = halfway * (1 - halfway) / setting.num_groups * (1 / len(recent) + 1 / span)
-    chance = STANDARD_ERRORS * math.sqrt(variance)
-    if not best - now > max(setting.threshold * best, chance):
+    spans = [earlier[end - span : end] for end in range(span, len(earlier) + 1)]
+    now, now_error = accuracy(recent)
+    best, best_error = max(accuracy(rows) for rows in spans)
+    num_errors = math.sqrt(2 * math.log(len(history) ** 3 / FALSE_ALARMS))
+    chance = num_errors * math.hypot(now_error, best_error)
+    if not (best - now > setting.threshold * best and best - now > chance):
         return None
     return (
         f"accuracy {now:.3f} over the last {len(recent)} steps, {1 - now / best:.0%} below the "
@@ -128,9 +126,10 @@ def accuracy_fall(history: History, setting: Setting) -> str | None:
     )
 
 
-def best_mean(values: Sequence[float], span: int) -> float:
-    """The largest mean of `span` consecutive values."""
-    return max(mean(values[end - span : end]) for end in range(span, len(values) + 1))
+def accuracy(rows: History) -> tuple[float, float]:
+    """Mean accuracy of some steps and its standard error; the steps drew prompts of their own."""
+    errors = column(rows, "accuracy/std_error")
+    return mean(column(rows, "accuracy")), math.hypot(*errors) / len(errors)
 
 
 def length_collapse(history: History, setting: Setting) -> str | None:
@@ -238,14 +237,13 @@ GUARDS: dict[str, Guard] = {
 class Watch:
     """The guards of a running training: keeps its history and the alarms of the newest step."""
 
-    def __init__(self, config: GuardsConfig, num_groups: int, history: Iterable[Row] = ()) -> None:
+    def __init__(self, config: GuardsConfig, history: Iterable[Row] = ()) -> None:
         """`history` holds the rows of a resumed run up to its checkpoint."""
         self.alarms: list[Alarm] = []
         self.news: list[Alarm] = []
         """Those of `alarms` that the step before did not raise."""
         self.num_restores = 0
         self._config = config
-        self._num_groups = num_groups
         self._rows: list[Row] = []
         self._restored: dict[str, float] = {}
         for row in history:
@@ -258,7 +256,7 @@ class Watch:
         """Adds a finished step; returns 1 or 0 for every guard that is asked, to be logged."""
         self._rows.append({"step": step, **metrics})
         before = {alarm.guard for alarm in self.alarms}
-        self.alarms = alarms(self._rows, self._config, self._num_groups)
+        self.alarms = alarms(self._rows, self._config)
         self.news = [alarm for alarm in self.alarms if alarm.guard not in before]
         restored, self._restored = self._restored, {}
         return alarm_metrics(self._config, self.alarms) | restored

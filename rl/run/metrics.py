@@ -30,6 +30,7 @@ METRICS: dict[str, Metric] = {
     "rewards/<part>/mean": Metric("mean of one part of the reward"),
     "rewards/<part>/std": Metric("standard deviation of one part of the reward"),
     "accuracy": Metric("share of correct completions among the trained ones", "share"),
+    "accuracy/std_error": Metric("its standard error, from the spread of pass rates", "share"),
     "accuracy/frac_all_correct": Metric("share of groups with every answer right", "share"),
     "accuracy/frac_none_correct": Metric("share of groups with every answer wrong", "share"),
     "advantages/abs_mean": Metric("mean size of the advantages"),

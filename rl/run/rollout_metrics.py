@@ -48,6 +48,7 @@ def reward_metrics(scores: Sequence[Sequence[Score]]) -> dict[str, float]:
         "reward_std": _std(totals),
         "frac_reward_zero_std": float(np.isclose(stds, 0.0).mean()),
         "accuracy": float(np.mean([score.correct for score in flat])),
+        "accuracy/std_error": pass_rate_std_error(np.array(solved, float)),
         "accuracy/frac_all_correct": float(np.mean([share == 1 for share in solved])),
         "accuracy/frac_none_correct": float(np.mean([share == 0 for share in solved])),
     }
@@ -56,6 +57,17 @@ def reward_metrics(scores: Sequence[Sequence[Score]]) -> dict[str, float]:
         metrics[f"rewards/{part}/mean"] = float(np.mean(values))
         metrics[f"rewards/{part}/std"] = _std(values)
     return metrics
+
+
+def pass_rate_std_error(pass_rates: Floats) -> float:
+    """Standard error of the mean of P groups' pass rates [P].
+
+    One more group, of the largest variance that a share can have, 1/4, is added to the squares:
+    few groups, or groups that agree, are no proof of certainty.
+    """
+    num_groups = len(pass_rates)
+    squares = np.square(pass_rates - pass_rates.mean()).sum() + 0.25
+    return float(np.sqrt(squares) / num_groups)
 
 
 def advantage_metrics(

@@ -30,7 +30,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
             tracker=tracker,
             progress=progress,
             log=LogConfig(completions_per_step=2),
-            watch=Watch(GuardsConfig(), 2),
+            watch=Watch(GuardsConfig()),
         )
 
 

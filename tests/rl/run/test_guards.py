@@ -15,10 +15,12 @@ from rl.run.config import GuardAction, GuardConfig, GuardsConfig
 from rl.run.folder import append_metrics
 from rl.run.guards import GUARDS, Row, Watch, alarms, read_history
 from rl.run.metrics import check_names
+from rl.run.rollout_metrics import pass_rate_std_error
 
 CONFIG = GuardsConfig()
 HEALTHY = {
     "accuracy": 0.9,
+    "accuracy/std_error": 0.07,
     "loss": 0.01,
     "grad_norm": 0.3,
     "skipped_updates": 0.0,
@@ -38,14 +40,14 @@ def history(name: str, values: Sequence[float]) -> list[Row]:
     ]
 
 
-def raised(rows: Sequence[Row], config: GuardsConfig = CONFIG, num_groups: int = 32) -> list[str]:
-    return [alarm.guard for alarm in alarms(rows, config, num_groups)]
+def raised(rows: Sequence[Row], config: GuardsConfig = CONFIG) -> list[str]:
+    return [alarm.guard for alarm in alarms(rows, config)]
 
 
-def first_alarm(rows: Sequence[Row], guard: str, num_groups: int = 32) -> int | None:
+def first_alarm(rows: Sequence[Row], guard: str) -> int | None:
     """The step at which `guard` rings first."""
     for end in range(1, len(rows) + 1):
-        if guard in raised(rows[:end], num_groups=num_groups):
+        if guard in raised(rows[:end]):
             return end
     return None
 
@@ -58,8 +60,8 @@ def test_there_is_one_check_for_every_guard_of_the_options() -> None:
 @pytest.mark.parametrize(
     ("guard", "name", "values", "step"),
     [
-        # (0.9 + 0.9 + 0.3) / 3 = 0.7 is 0.2 down, chance is 4 sqrt(0.16 / 32 * 2 / 3) = 0.23;
-        # (0.9 + 0.3 + 0.3) / 3 = 0.5 is 0.4 down, more than 0.2 * 0.9 and than chance.
+        # 0.9 - (0.9 + 0.9 + 0.3) / 3 = 0.2 is more than 0.2 * 0.9, but chance at step 6 is
+        # sqrt(2 log(6^3 / 0.01)) * 0.07 sqrt(1 / 3 + 1 / 3) = 0.26; then 0.4 is more than both.
         ("accuracy_fall", "accuracy", [0.9, 0.9, 0.9, 0.9, 0.9, 0.3, 0.3], 7),
         # (40 + 2 + 2) / 3 = 14.7, then (2 + 2 + 2) / 3 = 2 < 0.1 * 100
         ("length_collapse", "completions/mean_length", [100, 40, 2, 2, 2], 5),
@@ -83,7 +85,7 @@ def test_alarm_comes_with_the_first_window_beyond_the_threshold(
 
 
 def test_message_has_figures_cause_and_the_setting_to_change() -> None:
-    (alarm,) = alarms(history("accuracy", [0.9] * 3 + [0.4] * 3), CONFIG, 32)
+    (alarm,) = alarms(history("accuracy", [0.9] * 3 + [0.4] * 3), CONFIG)
     assert alarm.message.startswith(
         "guard accuracy_fall, step 6: accuracy 0.400 over the last 3 steps, 56% below the 0.900 "
         "that the run had (allowed 20%). Likely cause: updates too large"
@@ -107,17 +109,17 @@ def test_an_ignored_guard_neither_rings_nor_is_logged() -> None:
     config = replace(CONFIG, non_finite=GuardConfig(threshold=0, action=GuardAction.ignore))
     rows = history("loss", [math.nan])
     assert raised(rows, config) == []
-    assert "guards/non_finite" not in Watch(config, 32)(1, rows[0])
+    assert "guards/non_finite" not in Watch(config)(1, rows[0])
 
 
 def test_metrics_are_listed_and_tell_which_guard_rang() -> None:
-    logged = Watch(CONFIG, 32)(1, {**HEALTHY, "loss": math.nan})
+    logged = Watch(CONFIG)(1, {**HEALTHY, "loss": math.nan})
     check_names(logged)
     assert logged == {f"guards/{name}": float(name == "non_finite") for name in GUARDS}
 
 
 def test_an_alarm_that_lasts_is_news_once() -> None:
-    watch = Watch(CONFIG, 32)
+    watch = Watch(CONFIG)
     news = []
     for row in history("frac_reward_zero_std", [1.0] * 5 + [0.0] * 2 + [1.0] * 3):
         watch(int(row["step"]), row)
@@ -126,7 +128,7 @@ def test_an_alarm_that_lasts_is_news_once() -> None:
 
 
 def test_steps_after_the_restored_one_are_forgotten() -> None:
-    watch = Watch(CONFIG, 32)
+    watch = Watch(CONFIG)
     for row in history("accuracy", [0.9] * 4 + [0.3] * 2):
         watch(int(row["step"]), row)
     assert [alarm.guard for alarm in watch.alarms] == ["accuracy_fall"]
@@ -137,7 +139,7 @@ def test_steps_after_the_restored_one_are_forgotten() -> None:
 
 
 def test_a_resumed_run_judges_as_the_interrupted_one(tmp_path: Path) -> None:
-    interrupted = Watch(CONFIG, 32)
+    interrupted = Watch(CONFIG)
     for step, row in enumerate(history("accuracy", [0.9] * 4 + [0.3] * 2), start=1):
         append_metrics(tmp_path, step, {**HEALTHY, "accuracy": row["accuracy"]})
         interrupted(step, row)
@@ -145,7 +147,7 @@ def test_a_resumed_run_judges_as_the_interrupted_one(tmp_path: Path) -> None:
     interrupted.restored(3)
     metrics = {**HEALTHY, "entropy": math.nan}
     append_metrics(tmp_path, 7, metrics | interrupted(7, metrics))
-    resumed = Watch(CONFIG, 32, read_history(tmp_path))
+    resumed = Watch(CONFIG, read_history(tmp_path))
     assert resumed.num_restores == interrupted.num_restores == 1
     for step, accuracy in ((8, 0.3), (9, 0.3)):
         metrics = {**HEALTHY, "accuracy": accuracy}
@@ -184,10 +186,10 @@ def test_a_higher_threshold_never_adds_an_alarm(
 @given(st.lists(shares, min_size=1, max_size=12), st.lists(shares, max_size=2))
 def test_what_comes_later_changes_no_earlier_alarm(past: list[float], future: list[float]) -> None:
     rows = history("accuracy", past + future)
-    watch = Watch(CONFIG, 32)
+    watch = Watch(CONFIG)
     for row in rows[: len(past)]:
         watch(int(row["step"]), row)
-    assert watch.alarms == alarms(rows[: len(past)], CONFIG, 32)
+    assert watch.alarms == alarms(rows[: len(past)], CONFIG)
 
 
 @given(shares, st.integers(1, 30))
@@ -196,11 +198,23 @@ def test_a_constant_run_is_healthy(accuracy: float, steps: int) -> None:
 
 
 @pytest.mark.parametrize("accuracy", [0.1, 0.3, 0.6, 0.9])
-def test_chance_alone_raises_no_alarm_however_few_the_prompts(accuracy: float) -> None:
+@pytest.mark.parametrize("num_prompts", [1, 2, 8, 32])
+def test_chance_alone_raises_no_alarm_however_few_the_prompts(
+    accuracy: float, num_prompts: int
+) -> None:
+    """The completions of a prompt are all right or all wrong: the widest spread there is."""
     random = np.random.default_rng(0)
-    steps = (random.random((4, 200, 8)) < accuracy).mean(axis=2)  # completions of a prompt agree
-    for values in steps:
-        assert first_alarm(history("accuracy", values.tolist()), "accuracy_fall", 8) is None
+    for run in random.random((4, 200, num_prompts)) < accuracy:
+        rows: list[Row] = [
+            {
+                **HEALTHY,
+                "accuracy": float(solved.mean()),
+                "accuracy/std_error": pass_rate_std_error(solved.astype(float)),
+                "step": float(step),
+            }
+            for step, solved in enumerate(run, start=1)
+        ]
+        assert first_alarm(rows, "accuracy_fall") is None
 
 
 def test_options_are_checked() -> None:

@@ -39,7 +39,7 @@ def write(folder: Path, run: WandbRun | None) -> None:
         tracker=Tracker(run),
         progress=RunProgress(5, enabled=False),
         log=LogConfig(table_rows=3, table_every_steps=2),
-        watch=Watch(GuardsConfig(), 2),
+        watch=Watch(GuardsConfig()),
     )
     evaluation = asyncio.run(
         evaluate(

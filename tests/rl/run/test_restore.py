@@ -90,15 +90,19 @@ class RecordingLearner:
         self.calls.append(("probe", version))
 
 
+def row(accuracy: float) -> dict[str, float]:
+    return {"accuracy": accuracy, "accuracy/std_error": 0.05}
+
+
 def fallen(folder: Path, action: GuardAction) -> tuple[Run, Journal, RecordingLearner]:
     """A run whose accuracy fell at steps 5 and 6, with a checkpoint after every step."""
     config = RunConfig(
         prompts_per_step=32,
         guards=GuardsConfig(accuracy_fall=GuardConfig(threshold=0.2, action=action)),
     )
-    watch = Watch(config.guards, config.prompts_per_step)
+    watch = Watch(config.guards)
     for step, accuracy in enumerate([0.9, 0.9, 0.9, 0.9, 0.2, 0.2], start=1):
-        watch(step, {"accuracy": accuracy})
+        watch(step, row(accuracy))
     journal = Journal(
         folder=folder,
         tracker=Tracker(None),
@@ -144,7 +148,7 @@ def test_a_second_alarm_stops(tmp_path: Path) -> None:
     run, journal, _ = fallen(tmp_path, GuardAction.restore)
     respond(run, journal, 6)
     for step in (7, 8, 9):
-        journal.watch(step, {"accuracy": 0.2})
+        journal.watch(step, row(0.2))
     with pytest.raises(GuardError, match=r"accuracy_fall, step 9.*max_restores=1 is used up"):
         respond(run, journal, 9)
 

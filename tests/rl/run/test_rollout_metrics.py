@@ -1,9 +1,11 @@
+import math
+
 import numpy as np
 import pytest
 
 from data.types import Finish
 from rl.run.metrics import check_names
-from rl.run.rollout_metrics import rollout_metrics, time_metrics
+from rl.run.rollout_metrics import pass_rate_std_error, rollout_metrics, time_metrics
 from tests.rl.builders import completion, group, score
 
 GROUPS = [
@@ -23,6 +25,7 @@ def test_worked_example() -> None:
         "rewards/length/mean": 0.05,
         "rewards/correct/mean": 0.5,
         "accuracy": 0.5,
+        "accuracy/std_error": math.sqrt(0.5**2 + 0.5**2 + 0.25) / 2,  # pass rates 1 and 0
         "accuracy/frac_all_correct": 0.5,
         "accuracy/frac_none_correct": 0.5,
         "advantages/abs_mean": 0.75,
@@ -45,6 +48,12 @@ def test_worked_example() -> None:
         "staleness/in_queue_mean": (4 + 1 + 4 + 4) / 4,
     }
     assert {name: metrics[name] for name in expected} == pytest.approx(expected)
+
+
+def test_a_single_group_says_least_about_the_accuracy() -> None:
+    assert pass_rate_std_error(np.array([1.0])) == 0.5
+    # Eight groups that agree: sqrt(1 / 4) / 8.
+    assert pass_rate_std_error(np.ones(8)) == 0.0625
 
 
 def test_reward_deviation_is_over_the_batch_with_bessels_correction() -> None:
