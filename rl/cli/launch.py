@@ -20,6 +20,7 @@ from rl.cli.resume import resumed
 from rl.cli.threads import set_learner_threads
 from rl.errors import INTERRUPTED, CheckpointError, Interrupted, RankError
 from rl.run.guards import GuardError
+from rl.run.tracker import key_problem
 from rollout.engine import EngineError
 from rollout.stream import GraderError
 
@@ -83,7 +84,11 @@ def _checked(recipe: Path, overrides: Sequence[str], machine: Machine) -> Compos
     composed = compose(path, overrides, machine)
     if machine.rank == 0:
         config = composed.config
-        problems = (engine_problem(config.rollout), hub_problem(config.model))
+        problems = (
+            engine_problem(config.rollout),
+            hub_problem(config.model),
+            key_problem(config.log.wandb),
+        )
         if found := [problem for problem in problems if problem]:
             raise RecipeError(found)
     return composed

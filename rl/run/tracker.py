@@ -73,13 +73,27 @@ class Tracker:
             self._run = None
 
 
+def key_problem(mode: TrackerMode) -> str | None:
+    """Why a run cannot be recorded online as it is asked to; asks no server."""
+    if mode is not TrackerMode.online:
+        return None
+    import wandb
+
+    try:
+        found = "" if wandb.login(prompt=False, verify=False) else "there is no key"
+    except wandb.Error as error:
+        found = str(error)
+    mend = "run `wandb login`, or set log.wandb=auto to record offline where there is no key"
+    return f"log.wandb=online: {found}; {mend}" if found else None
+
+
 def start_tracker(
     mode: TrackerMode, folder: Path, project: str, config: Mapping[str, Any]
 ) -> Tracker:
     """Opens the run's W&B run, or the one that `folder/wandb_id` names.
 
     `config` is the resolved recipe. When the server cannot be reached within half a minute, one
-    warning is logged and the run is recorded offline. Raises ValueError for `online` without a key.
+    warning is logged and the run is recorded offline.
     """
     if mode is TrackerMode.off:
         return Tracker(None)
@@ -121,14 +135,8 @@ def _choose(mode: TrackerMode) -> str:
         return "offline"
     if mode is TrackerMode.auto and "WANDB_MODE" in os.environ:
         return os.environ["WANDB_MODE"]
-    if wandb.login(prompt=False, verify=False):
-        return "online"
-    if mode is TrackerMode.online:
-        raise ValueError(
-            "log.wandb=online without a key: run `wandb login`, or set log.wandb=auto to record "
-            "offline when there is no key"
-        )
-    return "offline"
+    has_key = wandb.login(prompt=False, verify=False)
+    return "online" if has_key or mode is TrackerMode.online else "offline"
 
 
 def _init(choice: Any, folder: Path, project: str, config: Mapping[str, Any]) -> Any:

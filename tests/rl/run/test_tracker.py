@@ -10,7 +10,7 @@ import wandb
 from wandb.proto import wandb_internal_pb2
 
 from rl.config import TrackerMode
-from rl.run.tracker import Tracker, start_tracker
+from rl.run.tracker import Tracker, key_problem, start_tracker
 
 RECIPE = {"seed": 3, "algorithm": {"group_size": 8}}
 
@@ -125,9 +125,19 @@ def test_off_writes_nothing(tmp_path: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_online_without_a_key_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"log\.wandb=online without a key: run `wandb login`"):
-        start_tracker(TrackerMode.online, run_folder(tmp_path), "laconic", RECIPE)
+def test_online_needs_a_key_that_can_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = key_problem(TrackerMode.online)
+    assert said is not None and said.startswith("log.wandb=online: there is no key; run `wandb log")
+    monkeypatch.setenv("WANDB_API_KEY", "short")
+    said = key_problem(TrackerMode.online)
+    assert said is not None and "API key must have" in said
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    assert key_problem(TrackerMode.online) is None
+
+
+@pytest.mark.parametrize("mode", [TrackerMode.auto, TrackerMode.offline, TrackerMode.off])
+def test_a_run_that_may_be_offline_needs_no_key(mode: TrackerMode) -> None:
+    assert key_problem(mode) is None
 
 
 def test_a_malformed_key_leads_to_an_offline_run_and_one_warning(
