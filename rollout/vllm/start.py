@@ -33,6 +33,9 @@ CPU_BLOCK_TOKENS = 32
 
 GIB = 2**30
 
+NO_ROOM = "configuration/conserving_memory"
+"""The page that vLLM points to when its key-value cache cannot hold one sequence."""
+
 
 def start_engine(
     config: VllmConfig,
@@ -203,12 +206,23 @@ def _start(arguments: dict[str, Any], seconds: float, output: LastLines) -> tupl
             return _create(arguments), f"vllm {vllm.__version__}"
         except Exception as error:
             waited = time.monotonic() - began
-            why = "not ready within rollout.start_seconds" if expired.is_set() else error
+            if expired.is_set():
+                why = "not ready within rollout.start_seconds"
+            elif any(NO_ROOM in line for line in output.last()):
+                why = f"no room for the key-value cache; raise {_cache_setting(arguments)}"
+            else:
+                why = str(error)
             raise EngineError(
                 with_last_lines(
                     f"vllm {vllm.__version__} did not start, after {waited:.1f} s: {why}", output
                 )
             ) from error
+
+
+def _cache_setting(arguments: dict[str, Any]) -> str:
+    """The setting that gives the engine of `arguments` its key-value cache."""
+    on_cpu = "kv_cache_memory_bytes" in arguments
+    return f"rollout.{'kv_cache_gib' if on_cpu else 'gpu_memory_utilization'}"
 
 
 def _create(arguments: dict[str, Any]) -> "AsyncLLM":
