@@ -16,6 +16,7 @@ for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
     os.environ.pop(name, None)
 
 from tests.engine_fixtures import lab_engine, lab_weights  # noqa: E402, F401
+from tests.fault_table import add_fault  # noqa: E402, F401
 
 # A loaded machine must not fail a property for being slow.
 settings.register_profile(

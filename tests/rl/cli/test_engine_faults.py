@@ -1,7 +1,4 @@
-"""Engine and tracker fail for real in short runs of the lab; prints a table of what came of it.
-
-`pytest -s -m long tests/rl/cli/test_engine_faults.py`
-"""
+"""Engine and tracker fail for real in short runs of the lab."""
 
 import json
 import os
@@ -11,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +15,7 @@ import pytest
 
 from rl.run.history_check import history_problems
 from rl.run.metrics import varies
+from tests.fault_table import AddFault
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
@@ -61,23 +58,6 @@ class Ended:
         return float(then) - float(lines[fault][0])
 
 
-class Table:
-    def __init__(self) -> None:
-        self.rows: list[tuple[str, str, str]] = []
-
-    def add(self, fault: str, outcome: str, seconds: str) -> None:
-        self.rows.append((fault, outcome, seconds))
-
-
-@pytest.fixture(scope="module")
-def table() -> Iterator[Table]:
-    table = Table()
-    yield table
-    for fault, outcome, seconds in [("fault", "outcome", "seconds"), *table.rows]:
-        sys.stdout.write(f"\n{fault:44} {outcome:60} {seconds}")
-    sys.stdout.write("\n")
-
-
 def run(folder: Path, fault: str, *overrides: str, processes: int = 1, **variables: str) -> Ended:
     python = [sys.executable]
     if processes > 1:
@@ -112,7 +92,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     ],
 )
 def test_a_lost_engine_is_replaced_and_the_run_ends_as_if_nothing_had_happened(
-    fault: str, lost: bool, healthy: Ended, tmp_path: Path, table: Table
+    fault: str, lost: bool, healthy: Ended, tmp_path: Path, add_fault: AddFault
 ) -> None:
     ended = run(tmp_path / "run", fault)
     assert ended.code == 0, ended.said[-4000:]
@@ -124,7 +104,7 @@ def test_a_lost_engine_is_replaced_and_the_run_ends_as_if_nothing_had_happened(
         assert ours | {"stream/lost_with_engine": 0.0} == theirs
     noticed = ended.seconds_after_fault("engine lost")
     outage = ended.seconds_after_fault("the engine serves again")
-    table.add(
+    add_fault(
         fault,
         f"replaced, {fates['lost_with_engine']} sampled again, metrics as without the fault",
         f"noticed after {noticed:.1f}, serves again after {outage:.1f}",
@@ -132,7 +112,7 @@ def test_a_lost_engine_is_replaced_and_the_run_ends_as_if_nothing_had_happened(
 
 
 def test_an_engine_killed_in_a_sync_of_two_zero3_ranks_is_replaced(
-    tmp_path: Path, table: Table
+    tmp_path: Path, add_fault: AddFault
 ) -> None:
     ended = run(tmp_path / "run", "killed_in_sync", "learner.zero_stage=3", processes=2)
     assert ended.code == 0, ended.said[-4000:]
@@ -140,11 +120,11 @@ def test_an_engine_killed_in_a_sync_of_two_zero3_ranks_is_replaced(
     assert history_problems(ended.folder) == []
     assert max(row["probe/max_logprob_gap"] for row in ended.steps()) < 1e-3
     outage = ended.seconds_after_fault("the engine serves again")
-    table.add("killed_in_sync, 2 ranks, ZeRO-3", "replaced", f"serves again after {outage:.1f}")
+    add_fault("killed_in_sync, 2 ranks, ZeRO-3", "replaced", f"serves again after {outage:.1f}")
 
 
 def test_an_engine_that_dies_again_and_again_ends_the_run_with_its_story(
-    tmp_path: Path, table: Table
+    tmp_path: Path, add_fault: AddFault
 ) -> None:
     ended = run(tmp_path / "run", "killed_again_and_again", "rollout.max_restarts=1")
     assert ended.code == 1 and "Traceback" not in ended.said
@@ -152,7 +132,7 @@ def test_an_engine_that_dies_again_and_again_ends_the_run_with_its_story(
     assert "was killed by SIGKILL" in ended.said
     assert history_problems(ended.folder) == []
     seconds = ended.seconds_after_fault("laconic: EngineError")
-    table.add("killed again and again, max_restarts=1", "EngineError, exit 1", f"{seconds:.1f}")
+    add_fault("killed again and again, max_restarts=1", "EngineError, exit 1", f"{seconds:.1f}")
 
 
 PLUGIN = """
@@ -174,12 +154,15 @@ def plugin(folder: Path, act: str) -> str:
     return f"{ROOT}:{folder}"
 
 
-def test_an_engine_without_memory_says_so(tmp_path: Path, table: Table) -> None:
+def test_an_engine_without_memory_says_so(tmp_path: Path, add_fault: AddFault) -> None:
     ended = run(tmp_path / "run", "none", "rollout.kv_cache_gib=1e-6")
-    table.add("kv_cache_gib=1e-6", "EngineError, exit 1", f"{ended.seconds:.1f}")
+    add_fault("kv_cache_gib=1e-6", "EngineError, exit 1", f"{ended.seconds:.1f}")
     assert ended.code == 1
-    assert re.search(r"EngineError: vllm 0.32.0 did not start, after [\d.]+ s", ended.said)
-    assert "memory" in ended.said.split("its last lines:")[-1]
+    assert re.search(
+        r"EngineError: vllm 0.32.0 did not start, after [\d.]+ s: no room for the key-value cache; "
+        r"raise rollout.kv_cache_gib; its last lines:",
+        ended.said,
+    )
 
 
 @pytest.mark.parametrize(
@@ -195,18 +178,18 @@ def test_an_engine_without_memory_says_so(tmp_path: Path, table: Table) -> None:
     ids=["exits", "sleeps"],
 )
 def test_an_engine_that_does_not_come_up_is_named(
-    act: str, overrides: tuple[str, ...], expected: str, tmp_path: Path, table: Table
+    act: str, overrides: tuple[str, ...], expected: str, tmp_path: Path, add_fault: AddFault
 ) -> None:
     path = plugin(tmp_path, act)
     ended = run(tmp_path / "run", "none", *overrides, PYTHONPATH=path)
-    table.add(f"start: plugin {act[-16:]}", "EngineError, exit 1", f"{ended.seconds:.1f}")
+    add_fault(f"start: plugin {act[-16:]}", "EngineError, exit 1", f"{ended.seconds:.1f}")
     assert ended.code == 1, ended.said[-4000:]
     assert re.search(expected, ended.said), ended.said[-4000:]
 
 
 @pytest.mark.parametrize("answers", ["refuses", "never answers"])
 def test_a_tracker_out_of_reach_costs_a_minute_and_no_number(
-    answers: str, healthy: Ended, tmp_path: Path, table: Table
+    answers: str, healthy: Ended, tmp_path: Path, add_fault: AddFault
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -220,5 +203,5 @@ def test_a_tracker_out_of_reach_costs_a_minute_and_no_number(
     assert ended.steps() == healthy.steps()
     assert "W&B: cannot start online" in ended.said
     extra = ended.seconds - healthy.seconds
-    table.add(f"tracker {answers}", "recorded offline, metrics complete", f"{extra:+.1f} in all")
+    add_fault(f"tracker {answers}", "recorded offline, metrics complete", f"{extra:+.1f} in all")
     assert extra < 120

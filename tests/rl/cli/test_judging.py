@@ -1,5 +1,6 @@
 """Verifier, functions and reward of a recipe, wired, with faults that are real."""
 
+import time
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import Any
@@ -25,6 +26,7 @@ from rollout.background import BackgroundLoop
 from rollout.books import Fate
 from rollout.stream import GraderError, Request, Stream, StreamSettings
 from tests.fakes import FakeEngine
+from tests.fault_table import AddFault
 from tests.rl.builders import completion, prompt
 
 USERS = "tests.rewards.users"
@@ -65,19 +67,29 @@ def test_a_function_adds_its_part_to_the_reward() -> None:
             assert score.total == score.parts["correct"] + words
 
 
-@pytest.mark.parametrize("fault", ["nan", "dies"])
-def test_what_fails_to_be_judged_leaves_its_group_and_is_counted(fault: str) -> None:
+@pytest.mark.parametrize("fault", ["nan", "dies", "hangs", "raises"])
+def test_what_fails_to_be_judged_leaves_its_group_and_is_counted(
+    fault: str, add_fault: AddFault
+) -> None:
     """All completions fail: no group is left, and none of them counts as wrong."""
     reward = CorrectConfig(functions={"style": f"{USERS}.{fault}"})
-    batch, fates, _ = judged_groups(config(reward=reward), prompts=1)
+    began = time.monotonic()
+    batch, fates, _ = judged_groups(
+        config(reward=reward, verifier=ExactConfig(timeout_seconds=0.5)), prompts=1
+    )
     assert batch == []
     assert fates[Fate.GRADER_FAILED] == 4
+    outcome = "4 of 4 completions leave their group, counted"
+    add_fault(f"a grader: {fault} (0.5 s each)", outcome, f"{time.monotonic() - began:.1f} in all")
 
 
-def test_a_verifier_that_always_fails_stops_the_run_by_name() -> None:
+def test_a_verifier_that_always_fails_stops_the_run_by_name(add_fault: AddFault) -> None:
     verifier = CustomVerifierConfig(target=f"{USERS}.raises")
+    began = time.monotonic()
     with pytest.raises(GraderError, match=r"11 of the last 11 .*users\.raises raised ZeroDivis"):
         judged_groups(config(verifier=verifier))
+    seconds = f"{time.monotonic() - began:.1f}"
+    add_fault("a grader that always raises", "GraderError after 11 of 11 failures", seconds)
 
 
 def test_the_format_part_is_added_to_any_reward() -> None:

@@ -1,12 +1,12 @@
 """Faults of a run that is saved step by step, injected for real: what it says, and how soon."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 from rl.run.checkpoint import find_checkpoint, saved_steps
+from tests.fault_table import AddFault
 from tests.rl.run.struck import TERMINATE_GROUP, TINY, differences, launch, orphans
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
@@ -29,7 +29,7 @@ def copied(run: Path, folder: Path) -> Path:
 
 
 def test_a_flipped_byte_is_refused_by_file_and_the_one_before_goes_on(
-    finished: Path, tmp_path: Path
+    finished: Path, tmp_path: Path, add_fault: AddFault
 ) -> None:
     run = copied(finished, tmp_path)
     latest = find_checkpoint(run)
@@ -44,16 +44,20 @@ def test_a_flipped_byte_is_refused_by_file_and_the_one_before_goes_on(
         f"{latest} is torn: learner/deepspeed/{shard.name} has other bytes than were saved. The "
         f"newest whole checkpoint beside it is step_2: resume={latest.with_name('step_2')}"
     ) in refused.output
+    add_fault("a flipped byte in a checkpoint", "refused by file, exit 2", f"{refused.seconds:.1f}")
     resumed = launch(run, f"resume={latest.with_name('step_2')}")
     assert resumed.code == 0, resumed.output
     assert differences(run, finished, 3) == []
 
 
-def test_a_missing_file_and_another_run_are_refused_by_name(finished: Path, tmp_path: Path) -> None:
+def test_a_missing_file_and_another_run_are_refused_by_name(
+    finished: Path, tmp_path: Path, add_fault: AddFault
+) -> None:
     run = copied(finished, tmp_path)
     (run / "checkpoints" / "step_3" / "learner" / "learner.json").unlink()
     refused = launch(run, f"resume={run}")
     assert (refused.code, "learner/learner.json is missing" in refused.output) == (2, True)
+    add_fault("a file missing in a checkpoint", "refused by file, exit 2", f"{refused.seconds:.1f}")
     text = (run / "recipe.yaml").read_text()
     other = text.replace("path: lab:short\n", "path: lab:short_tied\n", 1)
     (run / "recipe.yaml").write_text(other)
@@ -62,9 +66,12 @@ def test_a_missing_file_and_another_run_are_refused_by_name(finished: Path, tmp_
     assert "saved with model.path=lab:short; this run has model.path=lab:short_tied" in (
         refused.output
     )
+    add_fault("another run's checkpoint", "refused by setting, exit 2", f"{refused.seconds:.1f}")
 
 
-def test_a_full_disk_ends_the_run_with_the_previous_checkpoint_in_force(tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_run_with_the_previous_checkpoint_in_force(
+    tmp_path: Path, add_fault: AddFault
+) -> None:
     """In a name space of its own: a disk of 14 MB, copied out before it vanishes."""
     disk, run, kept = tmp_path / "disk", tmp_path / "disk" / "run", tmp_path / "kept"
     disk.mkdir()
@@ -77,13 +84,14 @@ def test_a_full_disk_ends_the_run_with_the_previous_checkpoint_in_force(tmp_path
     assert done.code == 1, done.output
     assert "laconic: CheckpointError: step 2 could not be saved" in done.output
     assert f"The checkpoint in force is step_1: resume={run} goes on from it" in done.output
+    add_fault("disk full in a checkpoint", "CheckpointError, exit 1", f"{done.seconds:.1f} in all")
     assert saved_steps(kept / "checkpoints") == [1]
     assert sorted(path.name for path in (kept / "checkpoints").iterdir()) == ["latest", "step_1"]
 
 
 @pytest.mark.parametrize(("phase", "occurrence"), [("rank_update", 2), ("waiting", 7)])
 def test_a_killed_learner_rank_ends_the_run_with_a_named_error(
-    phase: str, occurrence: int, tmp_path: Path
+    phase: str, occurrence: int, tmp_path: Path, add_fault: AddFault
 ) -> None:
     """In its update of step 2, or while rank 0 rolls out for step 2 (after publish, log-probs,
     update, publish, log-probs and save it waits for its seventh command)."""
@@ -94,6 +102,7 @@ def test_a_killed_learner_rank_ends_the_run_with_a_named_error(
     )  # fmt: skip
     assert done.code != 0
     assert "another process of the learner ended" in done.output
+    add_fault(f"learner rank killed, {phase}", "RankError, exit 1", f"{done.seconds:.1f}")
     assert done.seconds < STOP_SECONDS
     assert orphans(run) == []
     assert saved_steps(run / "checkpoints") == [1]
@@ -116,7 +125,7 @@ SIGNALLED = [
 
 @pytest.mark.long
 def test_sigterm_in_every_phase_saves_the_last_complete_step(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, add_fault: AddFault
 ) -> None:
     """One run of eight steps that saves at signals and at its end only, and loses no bit."""
     settings = (*TINY, "num_steps=8", "checkpoint.every_steps=0")
@@ -130,8 +139,7 @@ def test_sigterm_in_every_phase_saves_the_last_complete_step(
             run, *arguments,
             phase=phase, occurrence=occurrence, after_seconds=0.01, strike=TERMINATE_GROUP,
         )  # fmt: skip
-        with capsys.disabled():
-            sys.stdout.write(f"\nSIGTERM in {phase}: {says}; ended after {stopped.seconds:.1f} s")
+        add_fault(f"SIGTERM in {phase}", says.split(" run; ")[-1], f"{stopped.seconds:.1f}")
         assert (stopped.code, says in stopped.output) == (75, True), stopped.output
         assert stopped.seconds < STOP_SECONDS
         assert orphans(run) == []
@@ -143,7 +151,9 @@ def test_sigterm_in_every_phase_saves_the_last_complete_step(
 
 
 @pytest.mark.long
-def test_sigterm_to_torchrun_stops_both_ranks_and_saves(tmp_path: Path) -> None:
+def test_sigterm_to_torchrun_stops_both_ranks_and_saves(
+    tmp_path: Path, add_fault: AddFault
+) -> None:
     reference, run = tmp_path / "reference", tmp_path / "signalled"
     lora = ("learner.zero_stage=2", "learner.lora.rank=4", "learner.lora.dropout=0.1")
     settings = (*TINY, *lora, "num_steps=3", "checkpoint.every_steps=0")
@@ -154,6 +164,7 @@ def test_sigterm_to_torchrun_stops_both_ranks_and_saves(tmp_path: Path) -> None:
         phase="rollout", occurrence=3, after_seconds=0.01, strike="kill -TERM {parent}",
     )  # fmt: skip
     assert "SIGTERM ended the run; step 2 is saved" in stopped.output
+    add_fault("SIGTERM to torchrun, 2 ranks", "step 2 is saved", f"{stopped.seconds:.1f}")
     assert stopped.seconds < STOP_SECONDS
     assert orphans(run) == []
     resumed = launch(run, f"resume={run}", num_ranks=2)
