@@ -143,7 +143,7 @@ SHORT = Variant(levels=SHORT_LEVELS, max_response_tokens=512, start_from="", pha
 LONG = Variant(levels=LONG_LEVELS, max_response_tokens=2048, start_from="short", phases=LONG_PHASES)
 # Tied embeddings learn to start a check from the question only in a second round.
 SHORT_TIED = replace(SHORT, phases=(*SHORT_PHASES, *SHORT_PHASES[1:]))
-LONG_TIED = replace(LONG, start_from="short_tied")
+LONG_TIED = replace(LONG, start_from="short_tied", phases=(*LONG_PHASES, *LONG_PHASES[1:]))
 VARIANTS = {"short": SHORT, "short_tied": SHORT_TIED, "long": LONG, "long_tied": LONG_TIED}
 
 
