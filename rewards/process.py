@@ -4,11 +4,15 @@ It sees all groups of an update at once, so that no one completion can be blamed
 run ends with `RewardError`. What judges one completion at a time is `rewards.functions`.
 """
 
+import random
+import sys
 from collections.abc import Callable, Coroutine, Sequence
+from hashlib import blake2b
 from math import isfinite
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from data.types import Group, Score, Verdict
 from data.wire import decode, encode
@@ -29,7 +33,24 @@ def reward_job(config: CustomRewardConfig) -> Job:
 def load(config: dict[str, Any]) -> Callable[[bytes], list[list[Score]]]:
     """Runs in the process: what it calls with [groups, verdicts]."""
     reward = build_reward(msgspec.convert(config, CustomRewardConfig))
-    return lambda payload: reward(*decode(payload, tuple[list[Group], list[list[Verdict]]]))
+
+    def scores(payload: bytes) -> list[list[Score]]:
+        seed_generators(payload)
+        return reward(*decode(payload, tuple[list[Group], list[list[Verdict]]]))
+
+    return scores
+
+
+def seed_generators(payload: bytes) -> None:
+    """Seeds the generators that a reward may draw from, by the update that it is given.
+
+    No checkpoint reaches this process; a resumed run draws what the uninterrupted one would have.
+    """
+    seed = int.from_bytes(blake2b(payload, digest_size=4).digest())
+    random.seed(seed)
+    np.random.seed(seed)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(seed)
 
 
 def in_its_own_process(config: CustomRewardConfig, pool: WorkerPool, wait: Wait) -> Reward:

@@ -1,6 +1,7 @@
 """The global random number generators of this process: python's, numpy's, torch's.
 
-LoRA's dropout draws from torch's, a user's reward from any. A checkpoint holds them for every rank.
+LoRA's dropout draws from torch's. A checkpoint holds them for every rank; a user's reward draws in
+a process of its own, which `rewards.process` seeds.
 """
 
 import random

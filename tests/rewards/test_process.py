@@ -31,6 +31,15 @@ def test_state_is_kept_between_updates():
     assert counted == [[[1.0, 1.0]], [[2.0, 2.0]], [[3.0, 3.0]]]
 
 
+def test_random_numbers_depend_on_the_update_alone_so_that_a_resumed_run_draws_the_same():
+    runner, pool = shared_pool()
+    config = CustomRewardConfig(target="tests.rewards.user_rewards.drawn")
+    reward = in_its_own_process(config, pool, runner.run)
+    once, again = reward(GROUPS, VERDICTS), reward(GROUPS, VERDICTS)
+    other = reward(GROUPS, [verdicts([False, True])])
+    assert once == again != other
+
+
 def test_args_reach_the_factory():
     target = "tests.rewards.user_rewards.constant"
     assert totals(target, args={"value": 0.5}) == [[[0.5, 0.5]]]
