@@ -33,8 +33,8 @@ TINY = (
     "log.wandb=off",
     "deterministic=true",
 )
-KILL_GROUP = "kill -9 -- -{group}"
-TERMINATE_GROUP = "kill -TERM -- -{group}"
+KILL_GROUP = "kill -s KILL -- -{group}"
+TERMINATE_GROUP = "kill -s TERM -- -{group}"
 LIMIT_SECONDS = 900.0
 
 
