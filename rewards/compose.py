@@ -18,8 +18,7 @@ CORRECT, LENGTH = "correct", "length"
 
 def score(correct: bool, **shaping: float) -> Score:
     """1 for a correct answer plus every shaping part, all of them kept by name."""
-    parts = {CORRECT: float(correct), **shaping}
-    return Score(correct=correct, parts=parts, total=sum(parts.values()))
+    return _sum_of_parts(correct, {CORRECT: float(correct), **shaping})
 
 
 def correctness(verdicts: Verdicts) -> list[list[bool]]:
@@ -30,18 +29,18 @@ def correctness(verdicts: Verdicts) -> list[list[bool]]:
     return [[bool(v.correct) for v in group] for group in verdicts]
 
 
-def with_length(term: LengthTerm) -> Reward:
-    """Correctness plus a length term that is computed from each group's lengths."""
-    return with_group_term(lambda group, correct: term(group.lengths, correct))
+def with_length(term: LengthTerm, worth: float = 1.0) -> Reward:
+    """`worth` of a correct answer plus a length term from each group's lengths."""
+    return with_group_term(lambda group, correct: term(group.lengths, correct), worth)
 
 
-def with_group_term(term: GroupTerm) -> Reward:
-    """Correctness plus a length term that is computed group by group."""
+def with_group_term(term: GroupTerm, worth: float = 1.0) -> Reward:
+    """`worth` of a correct answer plus a length term that is computed group by group."""
 
     def reward(groups: Sequence[Group], verdicts: Verdicts) -> list[list[Score]]:
         return [
             [
-                score(ok, **{LENGTH: value})
+                _sum_of_parts(ok, {CORRECT: worth * ok, LENGTH: value})
                 for ok, value in zip(correct, term(group, correct), strict=True)
             ]
             for group, correct in zip(groups, correctness(verdicts), strict=True)
@@ -84,4 +83,8 @@ def _with(scored: Score, further: dict[str, float]) -> Score:
 
 def _without_length(scored: Score) -> Score:
     parts = {name: 0.0 if name == LENGTH else value for name, value in scored.parts.items()}
-    return Score(correct=scored.correct, parts=parts, total=sum(parts.values()))
+    return _sum_of_parts(scored.correct, parts)
+
+
+def _sum_of_parts(correct: bool, parts: dict[str, float]) -> Score:
+    return Score(correct=correct, parts=parts, total=sum(parts.values()))

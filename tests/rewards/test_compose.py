@@ -53,6 +53,21 @@ def test_correctness_and_length_are_added():
     assert [[s.total for s in row] for row in scores] == [[0.9, -0.2], [0.7, 0.6]]
 
 
+def test_a_method_says_what_a_correct_answer_is_worth():
+    scores = with_length(tenth, worth=2.0)(GROUPS[:1], VERDICTS[:1])[0]
+    assert [s.parts for s in scores] == [
+        {"correct": 2.0, "length": -0.1},
+        {"correct": 0.0, "length": -0.2},
+    ]
+    assert [s.total for s in scores] == [1.9, -0.2]
+    assert [s.correct for s in scores] == [True, False]
+
+
+def test_a_gate_leaves_the_worth_of_a_correct_answer_alone():
+    reward = gated(with_length(tenth, worth=2.0), lambda groups, judged: [False])
+    assert [s.total for s in reward(GROUPS[:1], VERDICTS[:1])[0]] == [2.0, 0.0]
+
+
 def test_a_gate_takes_the_length_part_and_nothing_else():
     scores = gated(with_length(tenth), lambda groups, judged: [False, True])(GROUPS, VERDICTS)
     assert [s.parts for s in scores[0]] == [
