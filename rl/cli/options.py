@@ -15,6 +15,7 @@ from rewards.config import CustomRewardConfig
 from rewards.correct import CorrectConfig
 from rewards.gates.grpo_lambda import ThresholdConfig, TopFractionConfig
 from rewards.gates.none import NoGateConfig
+from rewards.gates.some_correct import SomeCorrectConfig
 from rewards.length.sigmoid import SigmoidConfig
 from rewards.verifiers.custom import CustomVerifierConfig
 from rewards.verifiers.exact import ExactConfig
@@ -52,6 +53,7 @@ GROUPS: Groups = {
     },
     "gate": {
         "none": Option(NoGateConfig, "rewards.gates.none:build_gate"),
+        "some_correct": Option(SomeCorrectConfig, "rewards.gates.some_correct:build_gate"),
         "grpo_lambda": Option(TopFractionConfig, "rewards.gates.grpo_lambda:build_top_fraction"),
         "grpo_lambda_threshold": Option(
             ThresholdConfig, "rewards.gates.grpo_lambda:build_threshold"

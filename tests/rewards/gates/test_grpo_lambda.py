@@ -56,7 +56,7 @@ def test_no_group_left_out_has_a_higher_pass_rate_than_one_selected(rights, seed
     selected = top_fraction(*batch(rights), 0.3, seed=seed)
     chosen = [r for r, s in zip(rights, selected, strict=True) if s]
     left = [r for r, s in zip(rights, selected, strict=True) if not s]
-    assert not left or min(chosen) >= max(left)
+    assert not left or min(chosen, default=0) >= max(left)
 
 
 def test_ties_fall_differently_with_another_seed_and_another_batch():
@@ -96,8 +96,13 @@ def test_of_two_groups_of_one_prompt_that_with_the_first_completion_leads():
 
 def test_a_single_group_is_selected_with_a_warning(caplog):
     with caplog.at_level(logging.WARNING):
-        assert top_fraction(*batch([0]), 0.2, seed=0) == [True]
+        assert top_fraction(*batch([1]), 0.2, seed=0) == [True]
     assert "draw more prompts" in caplog.text
+
+
+def test_a_group_without_a_correct_answer_is_never_selected():
+    assert top_fraction(*batch([0]), 0.2, seed=0) == [False]
+    assert top_fraction(*batch([0, 1, 0, 0]), 1.0, seed=0) == [False, True, False, False]
 
 
 def test_threshold_selects_groups_at_or_above_it():
