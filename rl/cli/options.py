@@ -16,6 +16,7 @@ from rewards.correct import CorrectConfig
 from rewards.gates.grpo_lambda import ThresholdConfig, TopFractionConfig
 from rewards.gates.none import NoGateConfig
 from rewards.gates.some_correct import SomeCorrectConfig
+from rewards.length.shorter_better import ShorterBetterConfig
 from rewards.length.sigmoid import SigmoidConfig
 from rewards.verifiers.custom import CustomVerifierConfig
 from rewards.verifiers.exact import ExactConfig
@@ -49,6 +50,7 @@ GROUPS: Groups = {
     "reward": {
         "correct": Option(CorrectConfig, "rewards.correct:build_reward"),
         "sigmoid": Option(SigmoidConfig, "rewards.length.sigmoid:build_reward"),
+        "shorter_better": Option(ShorterBetterConfig, "rewards.length.shorter_better:build_reward"),
         "custom": Option(CustomRewardConfig, "rewards.custom:build_reward"),
     },
     "gate": {
