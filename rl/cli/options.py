@@ -18,6 +18,7 @@ from rewards.gates.none import NoGateConfig
 from rewards.gates.some_correct import SomeCorrectConfig
 from rewards.length.shorter_better import ShorterBetterConfig
 from rewards.length.sigmoid import SigmoidConfig
+from rewards.length.slpo import SlpoConfig
 from rewards.verifiers.custom import CustomVerifierConfig
 from rewards.verifiers.exact import ExactConfig
 from rewards.verifiers.math import MathConfig
@@ -51,6 +52,7 @@ GROUPS: Groups = {
         "correct": Option(CorrectConfig, "rewards.correct:build_reward"),
         "sigmoid": Option(SigmoidConfig, "rewards.length.sigmoid:build_reward"),
         "shorter_better": Option(ShorterBetterConfig, "rewards.length.shorter_better:build_reward"),
+        "slpo": Option(SlpoConfig, "rewards.length.slpo:build_reward"),
         "custom": Option(CustomRewardConfig, "rewards.custom:build_reward"),
     },
     "gate": {
