@@ -16,6 +16,7 @@ from rewards.correct import CorrectConfig
 from rewards.gates.grpo_lambda import ThresholdConfig, TopFractionConfig
 from rewards.gates.none import NoGateConfig
 from rewards.gates.some_correct import SomeCorrectConfig
+from rewards.length.cosine import CosineConfig
 from rewards.length.kimi import KimiConfig
 from rewards.length.shorter_better import ShorterBetterConfig
 from rewards.length.sigmoid import SigmoidConfig
@@ -55,6 +56,7 @@ GROUPS: Groups = {
         "shorter_better": Option(ShorterBetterConfig, "rewards.length.shorter_better:build_reward"),
         "slpo": Option(SlpoConfig, "rewards.length.slpo:build_reward"),
         "kimi": Option(KimiConfig, "rewards.length.kimi:build_reward"),
+        "cosine": Option(CosineConfig, "rewards.length.cosine:build_reward"),
         "custom": Option(CustomRewardConfig, "rewards.custom:build_reward"),
     },
     "gate": {
