@@ -18,6 +18,7 @@ from rewards.gates.none import NoGateConfig
 from rewards.gates.some_correct import SomeCorrectConfig
 from rewards.length.cosine import CosineConfig
 from rewards.length.kimi import KimiConfig
+from rewards.length.overlong import OverlongConfig
 from rewards.length.shorter_better import ShorterBetterConfig
 from rewards.length.sigmoid import SigmoidConfig
 from rewards.length.slpo import SlpoConfig
@@ -57,6 +58,7 @@ GROUPS: Groups = {
         "slpo": Option(SlpoConfig, "rewards.length.slpo:build_reward"),
         "kimi": Option(KimiConfig, "rewards.length.kimi:build_reward"),
         "cosine": Option(CosineConfig, "rewards.length.cosine:build_reward"),
+        "overlong": Option(OverlongConfig, "rewards.length.overlong:build_reward"),
         "custom": Option(CustomRewardConfig, "rewards.custom:build_reward"),
     },
     "gate": {
