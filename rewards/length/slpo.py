@@ -32,9 +32,9 @@ def slpo_length_terms(lengths: Sequence[int], correct: Sequence[bool], alpha: fl
     """
     answers = list(zip(lengths, correct, strict=True))
     right = [n for n, ok in answers if ok]
-    shortest, longest = min(right, default=0), max(right, default=0)
-    if shortest == longest:
+    if not right or min(right) == max(right):
         return [0.0] * len(answers)
+    shortest, longest = min(right), max(right)
     return [alpha * (longest - n) / (longest - shortest) if ok else 0.0 for n, ok in answers]
 
 

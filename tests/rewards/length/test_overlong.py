@@ -104,3 +104,4 @@ def test_a_cache_that_is_no_part_of_the_limit_is_a_problem(share):
 
 def test_correctness_without_worth_is_a_problem():
     assert OverlongConfig(worth=0.0).problems() == ["reward.worth=0.0: set reward.worth>0"]
+    assert OverlongConfig(worth=0.5).problems() == []

@@ -109,3 +109,4 @@ def test_numbers_that_turn_the_method_off_are_problems(value):
 def test_defaults_are_the_papers():
     assert (ShorterBetterConfig().alpha, ShorterBetterConfig().beta) == (2.0, 0.001)
     assert ShorterBetterConfig().problems() == []
+    assert ShorterBetterConfig(alpha=0.5).problems() == []
