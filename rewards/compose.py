@@ -1,14 +1,15 @@
 """Composition: a score is the sum of named parts, and every part is kept.
 
-Flow: `with_length(term)` turns a formula on one group into a reward on the batch of an update;
-`gated(reward, gate)` takes the length part away from the groups that the gate does not select;
-`with_parts` adds what the user's functions and the format check measure.
+Flow: `with_length(term)` turns a formula on one group's lengths into a reward on the batch of an
+update, `with_group_term(term)` one that needs more of the group; `gated(reward, gate)` takes the
+length part away from the groups that the gate does not select; `with_parts` adds what the user's
+functions and the format check measure.
 """
 
 from collections.abc import Callable, Sequence
 
 from data.types import Completion, Group, Score, Verdict
-from rewards.protocols import Gate, LengthTerm, Reward, Verdicts
+from rewards.protocols import Gate, GroupTerm, LengthTerm, Reward, Verdicts
 
 Measure = Callable[[Completion, Verdict], dict[str, float]]
 """Parts of a score that one completion and its verdict give, by name."""
@@ -17,8 +18,7 @@ CORRECT, LENGTH = "correct", "length"
 
 def score(correct: bool, **shaping: float) -> Score:
     """1 for a correct answer plus every shaping part, all of them kept by name."""
-    parts = {CORRECT: float(correct), **shaping}
-    return Score(correct=correct, parts=parts, total=sum(parts.values()))
+    return _sum_of_parts(correct, {CORRECT: float(correct), **shaping})
 
 
 def correctness(verdicts: Verdicts) -> list[list[bool]]:
@@ -29,14 +29,19 @@ def correctness(verdicts: Verdicts) -> list[list[bool]]:
     return [[bool(v.correct) for v in group] for group in verdicts]
 
 
-def with_length(term: LengthTerm) -> Reward:
-    """Correctness plus a length term that is computed group by group."""
+def with_length(term: LengthTerm, worth: float = 1.0) -> Reward:
+    """`worth` of a correct answer plus a length term from each group's lengths."""
+    return with_group_term(lambda group, correct: term(group.lengths, correct), worth)
+
+
+def with_group_term(term: GroupTerm, worth: float = 1.0) -> Reward:
+    """`worth` of a correct answer plus a length term that is computed group by group."""
 
     def reward(groups: Sequence[Group], verdicts: Verdicts) -> list[list[Score]]:
         return [
             [
-                score(ok, **{LENGTH: value})
-                for ok, value in zip(correct, term(group.lengths, correct), strict=True)
+                _sum_of_parts(ok, {CORRECT: worth * ok, LENGTH: value})
+                for ok, value in zip(correct, term(group, correct), strict=True)
             ]
             for group, correct in zip(groups, correctness(verdicts), strict=True)
         ]
@@ -78,4 +83,8 @@ def _with(scored: Score, further: dict[str, float]) -> Score:
 
 def _without_length(scored: Score) -> Score:
     parts = {name: 0.0 if name == LENGTH else value for name, value in scored.parts.items()}
-    return Score(correct=scored.correct, parts=parts, total=sum(parts.values()))
+    return _sum_of_parts(scored.correct, parts)
+
+
+def _sum_of_parts(correct: bool, parts: dict[str, float]) -> Score:
+    return Score(correct=correct, parts=parts, total=sum(parts.values()))

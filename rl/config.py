@@ -98,7 +98,19 @@ class LimitConfig:
 
 @dataclass(kw_only=True)
 class ConstantLimitConfig(LimitConfig):
-    """Every prompt, every step: `max_response_tokens`."""
+    """Every prompt, every step: the same number of tokens."""
+
+    cap_tokens: int = 0
+    """Tokens allowed in training; 0 is `max_response_tokens`, which evaluations always allow."""
+
+    def problems(self) -> list[str]:
+        if 0 <= self.cap_tokens <= self.max_response_tokens:
+            return super().problems()
+        return [
+            *super().problems(),
+            f"limit.cap_tokens={self.cap_tokens} with limit.max_response_tokens="
+            f"{self.max_response_tokens}: set 0 (no cap) or at most the longest response",
+        ]
 
 
 @dataclass(kw_only=True)

@@ -53,6 +53,7 @@ def top_fraction(
 ) -> list[bool]:
     """True for the max(1, ceil(fraction * P)) groups of the highest pass rate [P].
 
+    A group without a correct answer is never selected: it earns zeros, whatever the length term.
     Ties are frequent (many groups at 1.0). They are broken by a shuffle that is drawn from `seed`
     and the batch's prompt ids, so that the order of the batch never matters and no prompt is
     favoured in every epoch.
@@ -64,7 +65,7 @@ def top_fraction(
     ties = _tie_breakers(groups, seed)
     ranked = sorted(range(len(groups)), key=lambda q: (-rates[q], ties[q]))
     selected = set(ranked[:num_selected])
-    return [q in selected for q in range(len(groups))]
+    return [q in selected and rates[q] > 0 for q in range(len(groups))]
 
 
 def pass_rate_threshold(

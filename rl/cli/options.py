@@ -15,7 +15,13 @@ from rewards.config import CustomRewardConfig
 from rewards.correct import CorrectConfig
 from rewards.gates.grpo_lambda import ThresholdConfig, TopFractionConfig
 from rewards.gates.none import NoGateConfig
+from rewards.gates.some_correct import SomeCorrectConfig
+from rewards.length.cosine import CosineConfig
+from rewards.length.kimi import KimiConfig
+from rewards.length.overlong import OverlongConfig
+from rewards.length.shorter_better import ShorterBetterConfig
 from rewards.length.sigmoid import SigmoidConfig
+from rewards.length.slpo import SlpoConfig
 from rewards.verifiers.custom import CustomVerifierConfig
 from rewards.verifiers.exact import ExactConfig
 from rewards.verifiers.math import MathConfig
@@ -48,10 +54,16 @@ GROUPS: Groups = {
     "reward": {
         "correct": Option(CorrectConfig, "rewards.correct:build_reward"),
         "sigmoid": Option(SigmoidConfig, "rewards.length.sigmoid:build_reward"),
+        "shorter_better": Option(ShorterBetterConfig, "rewards.length.shorter_better:build_reward"),
+        "slpo": Option(SlpoConfig, "rewards.length.slpo:build_reward"),
+        "kimi": Option(KimiConfig, "rewards.length.kimi:build_reward"),
+        "cosine": Option(CosineConfig, "rewards.length.cosine:build_reward"),
+        "overlong": Option(OverlongConfig, "rewards.length.overlong:build_reward"),
         "custom": Option(CustomRewardConfig, "rewards.custom:build_reward"),
     },
     "gate": {
         "none": Option(NoGateConfig, "rewards.gates.none:build_gate"),
+        "some_correct": Option(SomeCorrectConfig, "rewards.gates.some_correct:build_gate"),
         "grpo_lambda": Option(TopFractionConfig, "rewards.gates.grpo_lambda:build_top_fraction"),
         "grpo_lambda_threshold": Option(
             ThresholdConfig, "rewards.gates.grpo_lambda:build_threshold"

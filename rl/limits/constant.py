@@ -29,4 +29,4 @@ class ConstantLimit:
 
 
 def build_limit(config: ConstantLimitConfig) -> Limit:
-    return ConstantLimit(config.max_response_tokens)
+    return ConstantLimit(config.cap_tokens or config.max_response_tokens)

@@ -1,7 +1,7 @@
 import pytest
 
 from data.types import Verdict
-from rewards.compose import correctness, gated, score, with_length
+from rewards.compose import correctness, gated, score, with_group_term, with_length
 from rewards.correct import CorrectConfig, build_reward
 from tests.rewards.groups import group, verdicts
 
@@ -31,9 +31,41 @@ def test_a_length_term_sees_one_group_at_a_time():
     assert seen == [([10, 20], [True, False]), ([30, 40], [True, True])]
 
 
+def test_a_group_term_sees_the_whole_group():
+    seen = []
+
+    def term(group, correct):
+        seen.append((group, correct))
+        return [0.25] * len(correct)
+
+    scores = with_group_term(term)(GROUPS, VERDICTS)
+    assert seen == [(GROUPS[0], [True, False]), (GROUPS[1], [True, True])]
+    assert [[s.parts["length"] for s in row] for row in scores] == [[0.25, 0.25]] * 2
+
+
+def test_a_term_owes_every_completion_a_value():
+    with pytest.raises(ValueError, match="zip"):
+        with_group_term(lambda group, correct: [0.0])(GROUPS, VERDICTS)
+
+
 def test_correctness_and_length_are_added():
     scores = with_length(tenth)(GROUPS, VERDICTS)
     assert [[s.total for s in row] for row in scores] == [[0.9, -0.2], [0.7, 0.6]]
+
+
+def test_a_method_says_what_a_correct_answer_is_worth():
+    scores = with_length(tenth, worth=2.0)(GROUPS[:1], VERDICTS[:1])[0]
+    assert [s.parts for s in scores] == [
+        {"correct": 2.0, "length": -0.1},
+        {"correct": 0.0, "length": -0.2},
+    ]
+    assert [s.total for s in scores] == [1.9, -0.2]
+    assert [s.correct for s in scores] == [True, False]
+
+
+def test_a_gate_leaves_the_worth_of_a_correct_answer_alone():
+    reward = gated(with_length(tenth, worth=2.0), lambda groups, judged: [False])
+    assert [s.total for s in reward(GROUPS[:1], VERDICTS[:1])[0]] == [2.0, 0.0]
 
 
 def test_a_gate_takes_the_length_part_and_nothing_else():

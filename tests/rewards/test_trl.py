@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
 from data.types import Group, Verdict
 from rewards.compose import gated, with_length
 from rewards.gates.grpo_lambda import top_fraction
+from rewards.gates.some_correct import some_correct
+from rewards.length import cosine, kimi, overlong, shorter_better, slpo
 from rewards.length.sigmoid import sigmoid_length_terms
 from rewards.trl import batch_reward_func, group_reward_func
 
@@ -67,6 +70,47 @@ def test_a_missing_end_of_sequence_is_truncation():
     reward = group_reward_func(SIGMOID, says_the_answer, Arguments(), [END])
     given = batch("1", "1", "2", "2", ends=(END, 7, END, END))
     assert reward(**given) == terms([2, 3], [True, False]) + terms([4, 5], [True, True])
+
+
+def test_a_term_of_the_limit_is_given_trls_longest_completion():
+    """Lengths 2 to 5 under a limit of 5, of which the last 2 tokens are punished."""
+    shaped = overlong.build_reward(overlong.OverlongConfig(cache_share=0.4))
+    arguments = Arguments(max_completion_length=5)
+    reward = group_reward_func(shaped, says_the_answer, arguments, [END])
+    assert reward(**batch("1", "1", "2", "x")) == [2.0, 2.0, 1.5, -1.0]
+
+
+def test_a_missing_end_of_sequence_has_exceeded_the_cosine_reward():
+    shaped = cosine.build_reward(cosine.CosineConfig(exceeded=-7.0))
+    reward = group_reward_func(shaped, says_the_answer, Arguments(max_completion_length=6), [END])
+    first, exceeded, third, _ = reward(**batch("1", "1", "x", "2", ends=(END, 7, END, END)))
+    assert exceeded == -7.0
+    assert first == pytest.approx(1.75)
+    assert third == pytest.approx(-2.5)
+
+
+def test_a_warm_up_counts_trls_steps():
+    shaped = kimi.build_reward(kimi.KimiConfig(weight=0.4, warmup_steps=2))
+    reward = group_reward_func(shaped, says_the_answer, Arguments(), [END])
+    given = batch("1", "1", "x", "2")
+    assert reward(**given, trainer_state=SimpleNamespace(global_step=1)) == [1.0, 1.0, 0.0, 1.0]
+    assert reward(**given, trainer_state=SimpleNamespace(global_step=2)) == [1.2, 0.8, 0.0, 0.8]
+
+
+@pytest.mark.parametrize(
+    ("shaped", "expected"),
+    [
+        (slpo.build_reward(slpo.SlpoConfig()), [1.5, 1.0, 0.0, 0.0]),
+        (
+            shorter_better.build_reward(shorter_better.ShorterBetterConfig(beta=0.5)),
+            [2.0, 1.5, 0.0, 0.0],
+        ),
+    ],
+    ids=["slpo", "shorter_better"],
+)
+def test_a_gated_term_is_scored_as_in_our_loop(shaped, expected):
+    reward = batch_reward_func(gated(shaped, some_correct), says_the_answer, Arguments(), [END])
+    assert reward(**batch("1", "1", "x", "x")) == expected
 
 
 def test_prompts_as_text_are_read_too():

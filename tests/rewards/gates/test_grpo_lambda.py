@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rewards.compose import gated
 from rewards.gates.grpo_lambda import (
     ThresholdConfig,
     TopFractionConfig,
@@ -13,7 +14,17 @@ from rewards.gates.grpo_lambda import (
     pass_rates,
     top_fraction,
 )
+from rewards.length import cosine, kimi, overlong, shorter_better, sigmoid, slpo
 from tests.rewards.groups import group, verdicts
+
+TERMS = {
+    "shorter_better": shorter_better.build_reward(shorter_better.ShorterBetterConfig(alpha=1.0)),
+    "kimi": kimi.build_reward(kimi.KimiConfig()),
+    "cosine": cosine.build_reward(cosine.CosineConfig()),
+    "overlong": overlong.build_reward(overlong.OverlongConfig(worth=1.0, cache_share=1.0)),
+    "sigmoid": sigmoid.build_reward(sigmoid.SigmoidConfig()),
+    "slpo": slpo.build_reward(slpo.SlpoConfig()),
+}
 
 
 def batch(rights):
@@ -56,7 +67,7 @@ def test_no_group_left_out_has_a_higher_pass_rate_than_one_selected(rights, seed
     selected = top_fraction(*batch(rights), 0.3, seed=seed)
     chosen = [r for r, s in zip(rights, selected, strict=True) if s]
     left = [r for r, s in zip(rights, selected, strict=True) if not s]
-    assert not left or min(chosen) >= max(left)
+    assert not left or min(chosen, default=0) >= max(left)
 
 
 def test_ties_fall_differently_with_another_seed_and_another_batch():
@@ -96,8 +107,13 @@ def test_of_two_groups_of_one_prompt_that_with_the_first_completion_leads():
 
 def test_a_single_group_is_selected_with_a_warning(caplog):
     with caplog.at_level(logging.WARNING):
-        assert top_fraction(*batch([0]), 0.2, seed=0) == [True]
+        assert top_fraction(*batch([1]), 0.2, seed=0) == [True]
     assert "draw more prompts" in caplog.text
+
+
+def test_a_group_without_a_correct_answer_is_never_selected():
+    assert top_fraction(*batch([0]), 0.2, seed=0) == [False]
+    assert top_fraction(*batch([0, 1, 0, 0]), 1.0, seed=0) == [False, True, False, False]
 
 
 def test_threshold_selects_groups_at_or_above_it():
@@ -129,3 +145,31 @@ def test_values_outside_their_range_are_problems(value):
     ]
     assert TopFractionConfig(fraction=1.0).problems() == []
     assert ThresholdConfig(pass_rate=1.0).problems() == []
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        build_top_fraction(TopFractionConfig(fraction=0.3), seed=0),
+        build_threshold(ThresholdConfig(pass_rate=0.75), seed=0),
+    ],
+    ids=["top_fraction", "threshold"],
+)
+@pytest.mark.parametrize("name", TERMS)
+def test_around_any_term_only_the_selected_group_is_paid_for_length(name, gate):
+    groups = [group(f"p{q}", [100, 300, 500, 900]) for q in range(3)]
+    judged = [verdicts([i < right for i in range(4)]) for right in (1, 3, 0)]
+    plain = TERMS[name](groups, judged)
+    scores = gated(TERMS[name], gate)(groups, judged)
+    assert scores[1] == plain[1]
+    assert len({s.parts["length"] for s in scores[1]}) > 1
+    assert [s.total for s in scores[0]] == [1.0, 0.0, 0.0, 0.0]
+    assert [s.total for s in scores[2]] == [0.0, 0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_around_any_term_an_all_wrong_batch_has_no_length_part(name):
+    groups = [group(f"p{q}", [100, 300]) for q in range(2)]
+    gate = build_top_fraction(TopFractionConfig(fraction=1.0), seed=0)
+    scores = gated(TERMS[name], gate)(groups, [verdicts([False, False])] * 2)
+    assert [[s.total for s in row] for row in scores] == [[0.0, 0.0]] * 2

@@ -164,7 +164,8 @@ def test_sweeps_and_deletions_are_refused(recipe: Path) -> None:
 
 def test_section_given_as_a_value(recipe: Path) -> None:
     assert problems(recipe, "limit=3") == [
-        "limit=3 (command line): a section, not a value; it has the keys max_response_tokens"
+        "limit=3 (command line): a section, not a value; it has the keys max_response_tokens, "
+        "cap_tokens"
     ]
 
 
