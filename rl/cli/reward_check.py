@@ -119,8 +119,12 @@ def examine(config: RunConfig, recipe: str = "") -> Report:
     advantages = group_advantages(config.algorithm)
     with_length = advantages([[score.total for score in row] for row in scores])
     without = advantages([[float(ok) for ok in row] for row in trained.correct])
-    rows = zip(trained.groups, scores, with_length, without, strict=True)
-    groups = [list(map(_sample, group.completions, *row)) for group, *row in rows]
+    groups = [
+        list(map(_sample, group.completions, row, values, plains))
+        for group, row, values, plains in zip(
+            trained.groups, scores, with_length, without, strict=True
+        )
+    ]
     lengths = [group.lengths for group in trained.groups]
     return Report(
         recipe=recipe,
