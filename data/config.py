@@ -60,8 +60,16 @@ class DataConfig:
     """Appended to the user's question, e.g. the request to put the answer in a box."""
     system_prompt: str = ""
     unusable_rows: UnusableRows = UnusableRows.refuse
+    num_prompts: int = 0
+    """The first N prompts to train on; 0 is all of them. Methods that remember each prompt learn
+    only from prompts that come back."""
 
     def problems(self) -> list[str]:
-        if self.path:
-            return []
-        return ["data.path is empty: choose `data: NAME` or set data.path=HUB_NAME_OR_FILE"]
+        found = []
+        if not self.path:
+            found.append(
+                "data.path is empty: choose `data: NAME` or set data.path=HUB_NAME_OR_FILE"
+            )
+        if self.num_prompts < 0:
+            found.append(f"data.num_prompts={self.num_prompts}: set it to 0 (all) or more")
+        return found

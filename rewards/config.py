@@ -75,6 +75,10 @@ class RewardConfig:
                 )
         return found
 
+    def given_up(self) -> dict[str, str]:
+        """Properties of `laconic reward check` that the paper's formula lacks, each with why."""
+        return {}
+
 
 @dataclass(kw_only=True)
 class GateConfig:

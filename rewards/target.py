@@ -12,27 +12,37 @@ def load_target(key: str, target: str, args: dict[str, Any], shape: str) -> Call
     what it is called with. Raises ValueError, with the key to set, when nothing callable is
     there or the factory refuses its arguments.
     """
-    found = _resolve(key, target, shape)
+    found = resolve(key, target, shape)
     if not args:
         return found
-    args_key = f"{key.removesuffix('target')}args"
-    try:
-        made = found(**args)
-    # A user's factory raises what it likes.
-    except Exception as error:
-        raise ValueError(
-            f"{args_key}={args}: {target} refused them ({type(error).__name__}: {error}); "
-            f"set {args_key} to its parameters"
-        ) from error
+    made = call_factory(found, key, target, args)
     if not callable(made):
         raise ValueError(
-            f"{key}={target}: with {args_key} it is a factory, but it returned "
+            f"{key}={target}: with {args_key(key)} it is a factory, but it returned "
             f"{type(made).__name__}, which cannot be called; return a {shape}"
         )
     return made  # type: ignore[no-any-return]
 
 
-def _resolve(key: str, target: str, shape: str) -> Callable[..., Any]:
+def call_factory(factory: Callable[..., Any], key: str, target: str, args: dict[str, Any]) -> Any:
+    """What the user's `factory`, found at `target`, makes of `args`; a ValueError names the key."""
+    try:
+        return factory(**args)
+    # A user's factory raises what it likes.
+    except Exception as error:
+        raise ValueError(
+            f"{args_key(key)}={args}: {target} refused them ({type(error).__name__}: {error}); "
+            f"set {args_key(key)} to its parameters"
+        ) from error
+
+
+def args_key(key: str) -> str:
+    """The recipe's key of the arguments that go with the target at `key`."""
+    return f"{key.removesuffix('target')}args"
+
+
+def resolve(key: str, target: str, shape: str) -> Callable[..., Any]:
+    """The callable at `target`; a ValueError names the key and the `shape` that it must have."""
     try:
         found = resolve_name(target)
     # Importing a user's module runs it, and it may raise anything.

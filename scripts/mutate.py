@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-FORMULAS = ("rl/algorithms", "rewards/length", "rewards/gates")
+FORMULAS = ("rl/algorithms", "rl/limits", "rewards/length", "rewards/gates")
 PACKAGES = ("data", "rewards", "rollout", "rl", "tests")
 SWAPS: dict[type[Any], type[Any]] = {
     ast.Add: ast.Sub,

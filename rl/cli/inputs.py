@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.loading import Dataset, load_dataset
+from data.loading import load_dataset
 from data.types import Prompt
 from rl.cli.problems import model_folder, model_path
 from rl.config import RunConfig
@@ -18,9 +18,9 @@ WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """Prompts to train on, and held-out ones, as many as the recipe evaluates."""
+    """Prompts to train on, and held-out ones, as many as the recipe asks for."""
 
-    training: Dataset
+    training: list[Prompt]
     held_out: list[Prompt]
     data_counts: Mapping[str, Any]
     """By `train` and `eval`, what became of the rows; for the run's summary."""
@@ -38,7 +38,8 @@ def read_inputs(config: RunConfig) -> Inputs:
         evaluated = load_dataset(config.data, tokenizer, longest, held_out=True)
         counts["eval"] = evaluated.report.counts()
         held_out = evaluated.prompts[: config.evaluation.num_problems or None]
-    return Inputs(training=training, held_out=held_out, data_counts=counts)
+    prompts = training.prompts[: config.data.num_prompts or None]
+    return Inputs(training=prompts, held_out=held_out, data_counts=counts)
 
 
 def read_held_out(config: RunConfig) -> list[Prompt]:

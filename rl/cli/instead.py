@@ -34,7 +34,8 @@ def misplaced_problem(leaf: Leaf, gathered: Gathered, groups: Groups) -> str:
     group = leaf.key.split(".")[0]
     choice = gathered.choices[group]
     owners = _owners(leaf, groups)
-    others = f"; {' and '.join(f'{group}={name}' for name in owners)} has" if owners else ""
+    have = "has" if len(owners) == 1 else "have"
+    others = f"; {' and '.join(f'{group}={name}' for name in owners)} {have}" if owners else ""
     return (
         f"{leaf.key}={leaf.value} ({leaf.place}): {group}={choice.name} ({choice.place}) has no "
         f"such key{others}"

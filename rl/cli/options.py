@@ -29,6 +29,10 @@ from rewards.verifiers.multiple_choice import MultipleChoiceConfig
 from rewards.verifiers.string import StringConfig
 from rl.algorithms.table import ALGORITHMS
 from rl.config import ConstantLimitConfig, LearnerConfig, RunConfig
+from rl.limits.custom import CustomLimitConfig
+from rl.limits.palu import PaluAllConfig, PaluConfig
+from rl.limits.siri import SiriCosineConfig, SiriStairConfig, SiriStairCosineConfig
+from rl.limits.staged import StagedConfig
 from rollout.config import TransformersConfig, VllmConfig
 
 
@@ -73,7 +77,16 @@ GROUPS: Groups = {
         name: Option(algorithm.config, algorithm.advantages)
         for name, algorithm in ALGORITHMS.items()
     },
-    "limit": {"constant": Option(ConstantLimitConfig, "rl.limits.constant:build_limit")},
+    "limit": {
+        "constant": Option(ConstantLimitConfig, "rl.limits.constant:build_limit"),
+        "staged": Option(StagedConfig, "rl.limits.staged:build_limit"),
+        "siri_cosine": Option(SiriCosineConfig, "rl.limits.siri:build_cosine"),
+        "siri_stair_cosine": Option(SiriStairCosineConfig, "rl.limits.siri:build_stair_cosine"),
+        "siri_stair": Option(SiriStairConfig, "rl.limits.siri:build_stair"),
+        "palu": Option(PaluConfig, "rl.limits.palu:build_limit"),
+        "palu_all": Option(PaluAllConfig, "rl.limits.palu:build_limit_all"),
+        "custom": Option(CustomLimitConfig, "rl.limits.custom:build_limit"),
+    },
     "rollout": {
         "vllm": Option(VllmConfig, "rollout.vllm.start:start_engine"),
         "transformers": Option(TransformersConfig, "rollout.transformers_start:start_engine"),

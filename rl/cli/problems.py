@@ -9,6 +9,7 @@ from rewards.correct import CorrectConfig
 from rewards.gates.none import NoGateConfig
 from rl.cli.machine import Machine, chosen_placement
 from rl.config import RunConfig
+from rl.limits.palu import PaluConfig
 from rl.run.config import GuardAction
 from rollout.config import Placement, Speculation, VllmConfig
 
@@ -97,6 +98,12 @@ def _combinations(config: RunConfig) -> list[str]:
         found.append(
             f"deterministic=true with rollout.max_staleness={config.rollout.max_staleness}: what "
             "is sampled then depends on timing; set rollout.max_staleness=0 or deterministic=false"
+        )
+    if isinstance(config.limit, PaluConfig) and config.algorithm.dynamic_sampling:
+        found.append(
+            "algorithm.dynamic_sampling=true with a limit that learns from pass rates: groups that "
+            "are all right are dropped before the limit sees them, and theirs should fall; set "
+            "algorithm.dynamic_sampling=false, or limit=constant"
         )
     restoring = [n for n, g in config.guards.named().items() if g.action is GuardAction.restore]
     if restoring and not config.checkpoint.every_steps:

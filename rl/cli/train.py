@@ -78,6 +78,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
     """Rank 0: reads the data, starts the parts, runs to the end, stops them in reverse order."""
     try:
         check_user_code(config)
+        limit = build("limit", config.limit)
         inputs = read_inputs(config)
         start = open_run(config, recipe, resolved)
     except ValueError as error:
@@ -104,8 +105,8 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
         parts.callback(engine.shutdown)
         run = Run(
             config=config,
-            sampler=PromptSampler(inputs.training.prompts, config.seed),
-            limit=build("limit", config.limit),
+            sampler=PromptSampler(inputs.training, config.seed),
+            limit=limit,
             stream=stream,
             reward=build_reward(config, parts, loop),
             advantages=group_advantages(config.algorithm),
@@ -116,7 +117,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
                 engine=engine,
                 loop=engine,
                 learner=learner,
-                prompts=inputs.held_out or inputs.training.prompts,
+                prompts=inputs.held_out or inputs.training,
                 config=config,
                 stale_parameters=lambda: stale_parameters(
                     engine.engine.fingerprints(),

@@ -84,7 +84,7 @@ def train(run: Run, first_step: int, after_step: AfterStep) -> None:
             run.learner.publish(run.transfer, index + 1)
         with watch("probe"):
             metrics |= run.probe(index + 1)
-        run.limit.observe(groups, verdicts)
+        metrics |= run.limit.observe(groups, verdicts)
         after_step(
             run,
             Step(

@@ -58,6 +58,8 @@ METRICS: dict[str, Metric] = {
     "limit/mean": Metric("mean number of tokens that completions were allowed", "tokens"),
     "limit/min": Metric("smallest number of tokens allowed", "tokens"),
     "limit/max": Metric("largest number of tokens allowed", "tokens"),
+    "limit/reset_ratio": Metric("share of groups whose prompt's limit was put back", "share"),
+    "limit/custom/<part>": Metric("what a limit of the user's own measures"),
     "num_tokens": Metric("prompt and sampled tokens since the start of the run", "tokens"),
     "step_tokens": Metric("tokens sampled for this step's batch", "tokens"),
     # Optimization.
@@ -151,6 +153,8 @@ CONDITIONS: dict[str, str] = {
     "advantages/std_none_correct": "a group has no right answer",
     "completions/mean_correct_length": "a completion is right",
     "completions/mean_wrong_length": "a completion is wrong",
+    "limit/reset_ratio": "limit=palu or palu_all",
+    "limit/custom/<part>": "limit=custom",
     "kl": "algorithm.kl_coefficient > 0",
     "probe/max_logprob_gap": "rollout.probe_tokens > 0",
     "guards/restored_step": "a guard restored an earlier checkpoint",

@@ -1,6 +1,5 @@
 """Wrong configurations, each with the message that a user reads."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -8,9 +7,10 @@ import pytest
 from rewards.verifiers.math import MathConfig
 from rl.cli.compose import compose
 from rl.cli.machine import Machine
-from rl.cli.options import GROUPS, Groups, Option
+from rl.cli.options import GROUPS
 from rl.cli.recipe import RecipeError
-from rl.config import LimitConfig, RunConfig
+from rl.config import RunConfig
+from rl.limits.palu import PaluConfig
 
 CPU = Machine(num_cores=2, num_gpus=0)
 RECIPE = """\
@@ -32,20 +32,6 @@ num_steps: 5
 limit: {max_response_tokens: 512}
 rollout: {max_prompt_tokens: 256}
 """
-
-
-@dataclass(kw_only=True)
-class PassRateLimitConfig(LimitConfig):
-    """An option of the limit group that has a key which `constant` lacks."""
-
-    pass_rate: float = 0.5
-    quantile: float = 0.9
-
-
-WITH_PASS_RATE: Groups = {
-    **GROUPS,
-    "limit": {**GROUPS["limit"], "pass_rate": Option(PassRateLimitConfig, "nowhere:nothing")},
-}
 
 
 @pytest.fixture
@@ -178,38 +164,38 @@ def test_group_that_a_recipe_does_not_choose(recipe: Path) -> None:
 
 
 def test_key_of_another_option_gives_line_key_and_a_recipe_that_works(recipe: Path) -> None:
-    text = RECIPE.replace("limit: constant", "limit: pass_rate").replace(
+    text = RECIPE.replace("limit: constant", "limit: palu").replace(
         "limit: {max_response_tokens: 512}", "limit:\n  max_response_tokens: 512\n  pass_rate: 0.8"
     )
     recipe.write_text(text, encoding="utf-8")
-    assert compose(recipe, [], CPU, WITH_PASS_RATE).config.limit == PassRateLimitConfig(
+    assert compose(recipe, [], CPU).config.limit == PaluConfig(
         max_response_tokens=512, pass_rate=0.8
     )
     with pytest.raises(RecipeError) as caught:
-        compose(recipe, ["limit=constant"], CPU, WITH_PASS_RATE)
+        compose(recipe, ["limit=constant"], CPU)
     assert caught.value.problems == [
         "limit.pass_rate=0.8 (mine.yaml line 18): limit=constant (command line) has no such key; "
-        "limit=pass_rate has"
+        "limit=palu and limit=palu_all have"
     ]
     instead = Path("instead.yaml")
     instead.write_text(caught.value.instead, encoding="utf-8")
     assert caught.value.instead.rstrip() in str(caught.value)
     assert caught.value.instead.startswith("# A method (arXiv:0000.00000).\n")
-    expected = compose(Path("mine.yaml"), ["limit=pass_rate"], CPU, WITH_PASS_RATE).config
-    config = compose(instead, [], CPU, WITH_PASS_RATE).config
+    expected = compose(Path("mine.yaml"), ["limit=palu"], CPU).config
+    config = compose(instead, [], CPU).config
     assert config.limit.max_response_tokens == 512
     assert (config.num_steps, config.reward) == (expected.num_steps, expected.reward)
 
 
 def test_key_of_an_option_that_does_not_exist_yet_gives_a_recipe_too(recipe: Path) -> None:
     recipe.write_text(
-        RECIPE.replace("{max_response_tokens: 512}", "{max_response_tokens: 512, pass_rate: 0.8}"),
+        RECIPE.replace("{max_response_tokens: 512}", "{max_response_tokens: 512, ratchet: 0.8}"),
         encoding="utf-8",
     )
     with pytest.raises(RecipeError) as caught:
         compose(recipe, ["limit=constant"], CPU)
     assert caught.value.problems == [
-        "limit.pass_rate=0.8 (mine.yaml line 16): limit=constant (command line) has no such key"
+        "limit.ratchet=0.8 (mine.yaml line 16): limit=constant (command line) has no such key"
     ]
     assert "limit: {max_response_tokens: 512}" in caught.value.instead
 

@@ -14,6 +14,7 @@ from rl.algorithms.grpo import GrpoConfig
 from rl.cli.machine import Machine
 from rl.cli.problems import context_tokens, model_folder, run_problems
 from rl.config import ConstantLimitConfig, EvaluationConfig, RunConfig, RunSection
+from rl.limits.palu import PaluConfig
 from rollout.config import Placement, VllmConfig
 
 CPU = Machine(num_cores=2, num_gpus=0)
@@ -50,6 +51,16 @@ def test_gate_needs_a_length_term() -> None:
         "gate with reward=correct: there is no length term to gate; set gate=none, or a reward "
         "with a length term such as reward=sigmoid"
     ]
+
+
+def test_a_limit_that_learns_from_pass_rates_must_see_the_groups_that_are_all_right() -> None:
+    config = replace(RIGHT, limit=PaluConfig(), algorithm=GrpoConfig(dynamic_sampling=True))
+    assert run_problems(config, CPU) == [
+        "algorithm.dynamic_sampling=true with a limit that learns from pass rates: groups that are "
+        "all right are dropped before the limit sees them, and theirs should fall; set "
+        "algorithm.dynamic_sampling=false, or limit=constant"
+    ]
+    assert run_problems(replace(config, algorithm=GrpoConfig()), CPU) == []
 
 
 def test_more_minibatches_than_prompts() -> None:
