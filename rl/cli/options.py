@@ -6,6 +6,7 @@ checked before anything heavy loads.
 """
 
 from collections.abc import Callable
+from inspect import signature
 from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
@@ -94,6 +95,16 @@ def option_name(group: str, config: object, groups: Groups = GROUPS) -> str:
 
 def build(group: str, config: object, *parts: Any, **named_parts: Any) -> Any:
     """The object that `config` of `group` describes: its builder gets the config and the parts."""
+    return _builder(group, config)(config, *parts, **named_parts)
+
+
+def build_offering(group: str, config: object, **offered: Any) -> Any:
+    """As `build`; the builder gets those of the `offered` parts that its parameters name."""
+    builder = _builder(group, config)
+    asked_for = {name: offered[name] for name in signature(builder).parameters if name in offered}
+    return builder(config, **asked_for)
+
+
+def _builder(group: str, config: object) -> Callable[..., Any]:
     builder = GROUPS[group][option_name(group, config)].build
-    function = resolve_name(builder) if isinstance(builder, str) else builder
-    return function(config, *parts, **named_parts)
+    return resolve_name(builder) if isinstance(builder, str) else builder

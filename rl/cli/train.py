@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from data.memory import PromptMemory
 from data.sampler import PromptSampler
 from data.types import Verdict
 from rl.algorithms.dynamic_sampling import keep
@@ -24,7 +25,7 @@ from rl.cli.judging import (
     start_pool,
     training_verifier,
 )
-from rl.cli.options import build
+from rl.cli.options import build, build_offering
 from rl.cli.problems import LAB, model_path
 from rl.cli.recipe import RecipeError
 from rl.config import RunConfig
@@ -102,12 +103,14 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
         parts.enter_context(closing(stream))
         # Ends first: an engine that is lost while the run ends is not replaced.
         parts.callback(engine.shutdown)
+        memory = PromptMemory()
         run = Run(
             config=config,
             sampler=PromptSampler(inputs.training.prompts, config.seed),
-            limit=build("limit", config.limit),
+            memory=memory,
+            limit=build_offering("limit", config.limit, memory=memory),
             stream=stream,
-            reward=build_reward(config, parts, loop),
+            reward=build_reward(config, parts, loop, memory),
             advantages=group_advantages(config.algorithm),
             learner=learner,
             transfer=engine,
