@@ -12,6 +12,13 @@ from typing import Any, NamedTuple
 
 from hydra.core.config_store import ConfigStore
 
+from data.budgets import (
+    DualBudgetConfig,
+    EffortBudgetConfig,
+    ExactBudgetConfig,
+    MaxBudgetConfig,
+    NoBudgetConfig,
+)
 from rewards.config import CustomRewardConfig
 from rewards.correct import CorrectConfig
 from rewards.gates.grpo_lambda import ThresholdConfig, TopFractionConfig
@@ -37,6 +44,13 @@ class Option(NamedTuple):
 Groups = dict[str, dict[str, Option]]
 
 GROUPS: Groups = {
+    "budget": {
+        "none": Option(NoBudgetConfig, "data.budgets:build_none"),
+        "exact": Option(ExactBudgetConfig, "data.budgets:build_draw"),
+        "max": Option(MaxBudgetConfig, "data.budgets:build_draw"),
+        "dual": Option(DualBudgetConfig, "data.budgets:build_draw"),
+        "effort": Option(EffortBudgetConfig, "data.budgets:build_draw"),
+    },
     "verifier": {
         "math": Option(MathConfig, "rewards.verifiers.math:build_verifier"),
         "exact": Option(ExactConfig, "rewards.verifiers.exact:build_verifier"),
@@ -72,7 +86,7 @@ GROUPS: Groups = {
     },
 }
 
-UNCHOSEN = {"verifier": "math", "gate": "none"}
+UNCHOSEN = {"budget": "none", "verifier": "math", "gate": "none"}
 """Options of groups that a recipe need not mention."""
 
 YAML_GROUPS = ("model", "data")
