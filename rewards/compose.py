@@ -1,6 +1,7 @@
 """Composition: a score is the sum of named parts, and every part is kept.
 
-Flow: `with_length(term)` turns a formula on one group into a reward on the batch of an update;
+Flow: `with_length(term)` turns a formula on one group into a reward on the batch of an update,
+`with_length_terms(terms)` one that needs the prompts, or the whole update;
 `gated(reward, gate)` takes the length part away from the groups that the gate does not select;
 `with_parts` adds what the user's functions and the format check measure.
 """
@@ -12,6 +13,8 @@ from rewards.protocols import Gate, LengthTerm, Reward, Verdicts
 
 Measure = Callable[[Completion, Verdict], dict[str, float]]
 """Parts of a score that one completion and its verdict give, by name."""
+LengthTerms = Callable[[Sequence[Group], Sequence[Sequence[bool]]], Sequence[Sequence[float]]]
+"""From the groups of an update and what is correct [P][G] to the length parts [P][G]."""
 CORRECT, LENGTH = "correct", "length"
 
 
@@ -31,14 +34,21 @@ def correctness(verdicts: Verdicts) -> list[list[bool]]:
 
 def with_length(term: LengthTerm) -> Reward:
     """Correctness plus a length term that is computed group by group."""
+    return with_length_terms(
+        lambda groups, correct: [
+            term(group.lengths, ok) for group, ok in zip(groups, correct, strict=True)
+        ]
+    )
+
+
+def with_length_terms(terms: LengthTerms) -> Reward:
+    """Correctness plus length terms that are computed for the update at once."""
 
     def reward(groups: Sequence[Group], verdicts: Verdicts) -> list[list[Score]]:
+        correct = correctness(verdicts)
         return [
-            [
-                score(ok, **{LENGTH: value})
-                for ok, value in zip(correct, term(group.lengths, correct), strict=True)
-            ]
-            for group, correct in zip(groups, correctness(verdicts), strict=True)
+            [score(ok, **{LENGTH: value}) for ok, value in zip(*row, strict=True)]
+            for row in zip(correct, terms(groups, correct), strict=True)
         ]
 
     return reward

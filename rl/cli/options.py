@@ -23,6 +23,9 @@ from rewards.config import CustomRewardConfig
 from rewards.correct import CorrectConfig
 from rewards.gates.grpo_lambda import ThresholdConfig, TopFractionConfig
 from rewards.gates.none import NoGateConfig
+from rewards.length.effort import EffortConfig, GroupEffortConfig, MovingEffortConfig
+from rewards.length.hapo import HapoConfig
+from rewards.length.lcpo import LcpoDualConfig, LcpoExactConfig, LcpoMaxCodeConfig, LcpoMaxConfig
 from rewards.length.sigmoid import SigmoidConfig
 from rewards.verifiers.custom import CustomVerifierConfig
 from rewards.verifiers.exact import ExactConfig
@@ -63,6 +66,14 @@ GROUPS: Groups = {
     "reward": {
         "correct": Option(CorrectConfig, "rewards.correct:build_reward"),
         "sigmoid": Option(SigmoidConfig, "rewards.length.sigmoid:build_reward"),
+        "lcpo_exact": Option(LcpoExactConfig, "rewards.length.lcpo:build_exact"),
+        "lcpo_max": Option(LcpoMaxConfig, "rewards.length.lcpo:build_max"),
+        "lcpo_max_code": Option(LcpoMaxCodeConfig, "rewards.length.lcpo:build_max_code"),
+        "lcpo_dual": Option(LcpoDualConfig, "rewards.length.lcpo:build_dual"),
+        "hapo": Option(HapoConfig, "rewards.length.hapo:build_reward"),
+        "effort": Option(EffortConfig, "rewards.length.effort:build_reward"),
+        "effort_group": Option(GroupEffortConfig, "rewards.length.effort:build_group"),
+        "effort_moving": Option(MovingEffortConfig, "rewards.length.effort:build_moving"),
         "custom": Option(CustomRewardConfig, "rewards.custom:build_reward"),
     },
     "gate": {
