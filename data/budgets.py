@@ -115,7 +115,7 @@ class EffortBudgetConfig(DrawnBudgetConfig):
     def problems(self) -> list[str]:
         found = []
         if min(self.percents, default=0) < 1:
-            found.append(f"budget.percents={self.percents}: set one or more of 1 or more")
+            found.append(f"budget.percents={self.percents}: set at least one, each of 1 or more")
         if min(self.eval_percents, default=1) < 1:
             found.append(f"budget.eval_percents={self.eval_percents}: set none, or 1 or more each")
         return found

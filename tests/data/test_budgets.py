@@ -180,8 +180,11 @@ def test_the_order_of_the_rows_does_not_matter(tmp_path):
             ExactBudgetConfig(eval_min_tokens=9, eval_max_tokens=8),
             "budget.eval_min_tokens=9, budget.eval_max_tokens=8: set 1 <= budget.eval_min_tokens",
         ),
-        (EffortBudgetConfig(percents=[]), "budget.percents=[]: set one or more"),
-        (EffortBudgetConfig(percents=[50, 0]), "budget.percents=[50, 0]: set one or more"),
+        (
+            EffortBudgetConfig(percents=[]),
+            "budget.percents=[]: set at least one, each of 1 or more",
+        ),
+        (EffortBudgetConfig(percents=[50, 0]), "budget.percents=[50, 0]: set at least one, "),
         (EffortBudgetConfig(eval_percents=[0]), "budget.eval_percents=[0]: set none, or "),
     ],
 )
