@@ -120,7 +120,8 @@ def history_of(memory: PromptMemory, group: Group) -> tuple[float, int]:
     """h of the group's prompt, and of how many correct answers; 0 of them when there is no h."""
     record = memory.get(group.prompt.id)
     h, count = record.get(LENGTH, 0.0), record.get(COUNT, 0)
-    assert isinstance(h, int | float) and isinstance(count, int), "written by `remember`"
+    assert isinstance(h, int | float), "written by `remember`"
+    assert isinstance(count, int), "written by `remember`"
     return h, count
 
 
