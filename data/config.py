@@ -1,7 +1,8 @@
 """Options of the model and the data; imports nothing heavy."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 
 
 class UnusableRows(Enum):
@@ -11,6 +12,17 @@ class UnusableRows(Enum):
     """They are listed, and the run does not start."""
     leave_out = "leave_out"
     """They are listed and counted, and the run goes on without them."""
+
+
+class BudgetKind(StrEnum):
+    """What the number in a prompt's budget phrase asks for."""
+
+    EXACT = "exact"
+    """That many tokens."""
+    MAX = "max"
+    """At most that many tokens."""
+    EFFORT = "effort"
+    """That percentage of the tokens which the model spends on this question."""
 
 
 @dataclass(kw_only=True)
@@ -73,3 +85,19 @@ class DataConfig:
         if self.num_prompts < 0:
             found.append(f"data.num_prompts={self.num_prompts}: set it to 0 (all) or more")
         return found
+
+
+@dataclass(kw_only=True)
+class BudgetConfig:
+    """Base of the `budget` group: what a prompt asks for, in a phrase after its question."""
+
+    def kinds(self) -> frozenset[BudgetKind]:
+        """The kinds of budget that prompts have; none for prompts as they are."""
+        return frozenset()
+
+    def amounts(self, held_out: bool) -> Sequence[int]:
+        """What training prompts, or held-out ones, may ask for; each is equally likely."""
+        return ()
+
+    def problems(self) -> list[str]:
+        return []

@@ -1,23 +1,25 @@
 """From a dataset's rows to prompts, in whichever columns the row's framework writes them.
 
-Flow: `load_rows` -> `find_columns` -> one `Draft` per row -> chat template -> prompts without
-duplicates, and a `DataReport` on all the others. Whatever is wrong is said in one message, by row.
+Flow: `load_rows` -> `find_columns` -> one `Draft` per row -> its budget -> chat template -> prompts
+without duplicates, and a `DataReport` on all the others. Whatever is wrong is said in one message,
+by row.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data.budgets import Draw, no_budget, phrase_of
 from data.columns import find_columns
 from data.config import DataConfig, UnusableRows
 from data.drafts import Draft, read_drafts
 from data.report import DataReport, by_row
 from data.rows import listed, load_rows
 from data.templates import conversation, tokenize_each
-from data.types import Prompt, prompt_id
+from data.types import Budget, Prompt, prompt_id
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -50,12 +52,14 @@ def load_dataset(
     max_prompt_tokens: int,
     *,
     held_out: bool = False,
+    draw: Draw = no_budget,
 ) -> Dataset:
     """The training prompts of `config`, or the held-out ones, in the dataset's order.
 
     A question that occurs again is left out, listed by row in the log and counted. Malformed rows,
     empty answers and prompts longer than `max_prompt_tokens` raise ValueError, all in one message,
-    or are left out in the same way where `data.unusable_rows=leave_out` says so.
+    or are left out in the same way where `data.unusable_rows=leave_out` says so. `draw` gives each
+    prompt its budget, by the prompt's id.
     """
     path, split = (config.eval_path, config.eval_split) if held_out else (config.path, config.split)
     rows = load_rows(path, split)
@@ -63,7 +67,8 @@ def load_dataset(
         raise ValueError(f"data path {path}, split {split}: there are no rows")
     columns = find_columns(rows, path, config.prompt_column, config.answer_column)
     drafts, problems = read_drafts(rows, columns, default_source=path.rstrip("/").split("/")[-1])
-    token_ids, refused = _tokenized(drafts, config, tokenizer, max_prompt_tokens)
+    budgets = {d.row: draw(prompt_id(d.source, d.messages)) for d in drafts}
+    token_ids, refused = _tokenized(drafts, budgets, config, tokenizer, max_prompt_tokens)
     problems |= refused
     usable = [draft for draft in drafts if draft.row not in problems]
     if problems and (config.unusable_rows is UnusableRows.refuse or not usable):
@@ -82,18 +87,26 @@ def load_dataset(
     )
     for line in report.lines():
         logger.warning("%s", line)
-    return Dataset(prompts=[_prompt(d, token_ids[d.row]) for d in first], report=report)
+    prompts = [_prompt(d, token_ids[d.row], budgets[d.row]) for d in first]
+    return Dataset(prompts=prompts, report=report)
 
 
 def _tokenized(
     drafts: Sequence[Draft],
+    budgets: Mapping[int, Budget | None],
     config: DataConfig,
     tokenizer: "PreTrainedTokenizerBase",
     max_prompt_tokens: int,
 ) -> tuple[dict[int, list[int]], dict[int, str]]:
     """Token ids by row, and by row why there are none or too many."""
     conversations = [
-        conversation(draft.messages, config.instruction, config.system_prompt) for draft in drafts
+        conversation(
+            draft.messages,
+            config.instruction,
+            config.system_prompt,
+            phrase_of(budgets[draft.row]),
+        )
+        for draft in drafts
     ]
     results = tokenize_each(tokenizer, conversations)
     token_ids, problems = {}, {}
@@ -127,12 +140,13 @@ def _first_of_each(
     return list(first.values()), duplicates, conflicts
 
 
-def _prompt(draft: Draft, token_ids: Sequence[int]) -> Prompt:
+def _prompt(draft: Draft, token_ids: Sequence[int], budget: Budget | None) -> Prompt:
     return Prompt(
         id=prompt_id(draft.source, draft.messages),
         messages=draft.messages,
         token_ids=np.array(token_ids, np.int32),
         answer=draft.answer,
+        budget=budget,
         source=draft.source,
         extra=draft.extra,
     )

@@ -41,7 +41,10 @@ class PromptMemory:
             self._records.popitem(last=False)
 
     def state(self) -> dict[str, Any]:
-        """Everything, least recently updated first; JSON and msgpack can hold it."""
+        """Everything, least recently updated first; JSON and msgpack can hold it.
+
+        Later updates leave it as it is.
+        """
         return {"records": [[prompt_id, record] for prompt_id, record in self._records.items()]}
 
     def load(self, state: dict[str, Any]) -> None:

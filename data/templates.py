@@ -10,18 +10,16 @@ if TYPE_CHECKING:
 
 
 def conversation(
-    messages: Sequence[Message], instruction: str = "", system_prompt: str = ""
+    messages: Sequence[Message], instruction: str = "", system_prompt: str = "", phrase: str = ""
 ) -> list[Message]:
     """`messages` as they are sent: the system prompt first, the instruction after the question.
 
     A system prompt takes the place of the row's own. The last message is the user's; the
-    instruction follows it after a space, unless either side brings its own white space.
+    instruction follows it, and the budget `phrase` comes last, each after a space unless either
+    side brings its own white space.
     """
     *earlier, last = messages
-    content = last["content"]
-    if instruction:
-        touching = not content[-1:].isspace() and not instruction[0].isspace()
-        content += (" " if touching else "") + instruction
+    content = _followed_by(_followed_by(last["content"], instruction), phrase)
     if system_prompt:
         system: Message = {"role": "system", "content": system_prompt}
         earlier = [system, *(m for m in earlier if m["role"] != "system")]
@@ -60,6 +58,13 @@ def tokenize_each(
     except Exception:
         results = [_one(tokenizer, messages) for messages in conversations]
     return [ids or "the chat template makes nothing of it" for ids in results]
+
+
+def _followed_by(text: str, addition: str) -> str:
+    if not addition:
+        return text
+    touching = not text[-1:].isspace() and not addition[0].isspace()
+    return text + (" " if touching else "") + addition
 
 
 def _one(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> list[int] | str:

@@ -15,6 +15,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from data.config import BudgetKind
+
 Message = dict[str, str]
 """One chat message: `{"role": ..., "content": ...}`."""
 
@@ -60,18 +62,26 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What a prompt asks for: `amount` tokens, or percent of effort, as `kind` says."""
+
+    kind: BudgetKind
+    amount: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
     """A question, as the user wrote it and as the policy reads it.
 
-    `token_ids` is the templated prompt [P_tokens], budget phrase included. `budget` is the number
-    of tokens the prompt asks for, None when it asks for none.
+    `token_ids` is the templated prompt [P_tokens], budget phrase included. `budget` is what that
+    phrase asks for, None when there is none.
     """
 
     id: str
     messages: tuple[Message, ...]
     token_ids: TokenIds
     answer: str
-    budget: int | None = None
+    budget: Budget | None = None
     source: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
 

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.types import Completion, Finish, Group, Prompt, Score, Span, Verdict
+from data.config import BudgetKind
+from data.types import Budget, Completion, Finish, Group, Prompt, Score, Span, Verdict
 from rewards.protocols import Reward
 
 MakeReward = Callable[[], Reward]
@@ -58,11 +59,11 @@ class _Answer(NamedTuple):
     total: float
 
 
-def sweep(group_size: int, limit: int) -> Sweep:
+def sweep(group_size: int, limit: int, kinds: Sequence[BudgetKind] = ()) -> Sweep:
     """Any number of right answers, among the short, the long or both; equal lengths; random ones.
 
     Lengths are spread evenly on a log scale up to `limit`; a wrong answer of that length was cut
-    off. A prompt asks for half of the limit, for rewards that judge by what was asked.
+    off. With `kinds`, each prompt asks for half of the limit, or of the effort, in one of them.
     """
     numbers = range(group_size + 1)
     spread = [
@@ -76,17 +77,24 @@ def sweep(group_size: int, limit: int) -> Sweep:
     for _ in range(NUM_RANDOM):
         lengths = [max(1, round(limit ** random.random())) for _ in range(group_size)]
         shapes.append((lengths, [random.random() < 0.5 for _ in range(group_size)]))
-    groups = [_group(f"sweep-{q}", *shape, limit) for q, shape in enumerate(shapes)]
+    groups = [
+        _group(
+            f"sweep-{q}", *shape, limit, _budget(kinds[q % len(kinds)], limit) if kinds else None
+        )
+        for q, shape in enumerate(shapes)
+    ]
     return Sweep(
         groups=groups, verdicts=[[Verdict(correct=ok) for ok in rights] for _, rights in shapes]
     )
 
 
-def findings(make: MakeReward, group_size: int, limit: int) -> list[Finding]:
+def findings(
+    make: MakeReward, group_size: int, limit: int, kinds: Sequence[BudgetKind] = ()
+) -> list[Finding]:
     """The four properties of the rewards that `make` makes, for answers of up to `limit` tokens."""
-    swept = sweep(group_size, limit)
+    swept = sweep(group_size, limit, kinds)
     scores = make()(swept.groups, swept.verdicts)
-    longer = sweep(group_size, GROWTH * limit)
+    longer = sweep(group_size, GROWTH * limit, kinds)
     return [
         order(swept, scores),
         monotone(swept, scores),
@@ -182,11 +190,17 @@ def _arrangements(num_right: int, size: int) -> Iterator[list[bool]]:
         yield [(i + 1) * num_right // size > i * num_right // size for i in range(size)]
 
 
-def _group(name: str, lengths: Sequence[int], rights: Sequence[bool], limit: int) -> Group:
+def _budget(kind: BudgetKind, limit: int) -> Budget:
+    return Budget(kind=kind, amount=50 if kind is BudgetKind.EFFORT else limit // 2)
+
+
+def _group(
+    name: str, lengths: Sequence[int], rights: Sequence[bool], limit: int, budget: Budget | None
+) -> Group:
     answers = enumerate(zip(lengths, rights, strict=True))
     return Group(
         prompt=Prompt(
-            id=name, messages=(), token_ids=np.ones(1, np.int32), answer="7", budget=limit // 2
+            id=name, messages=(), token_ids=np.ones(1, np.int32), answer="7", budget=budget
         ),
         completions=tuple(_completion(f"{name}/{i}", n, ok, limit) for i, (n, ok) in answers),
     )

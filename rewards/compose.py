@@ -1,15 +1,15 @@
 """Composition: a score is the sum of named parts, and every part is kept.
 
 Flow: `with_length(term)` turns a formula on one group's lengths into a reward on the batch of an
-update, `with_group_term(term)` one that needs more of the group; `gated(reward, gate)` takes the
-length part away from the groups that the gate does not select; `with_parts` adds what the user's
-functions and the format check measure.
+update, `with_group_term(term)` one that needs more of the group, `with_length_terms(terms)` one
+that needs the whole update; `gated(reward, gate)` takes the length part away from the groups that
+the gate does not select; `with_parts` adds what the user's functions and the format check measure.
 """
 
 from collections.abc import Callable, Sequence
 
 from data.types import Completion, Group, Score, Verdict
-from rewards.protocols import Gate, GroupTerm, LengthTerm, Reward, Verdicts
+from rewards.protocols import Gate, GroupTerm, LengthTerm, LengthTerms, Reward, Verdicts
 
 Measure = Callable[[Completion, Verdict], dict[str, float]]
 """Parts of a score that one completion and its verdict give, by name."""
@@ -36,14 +36,22 @@ def with_length(term: LengthTerm, worth: float = 1.0) -> Reward:
 
 def with_group_term(term: GroupTerm, worth: float = 1.0) -> Reward:
     """`worth` of a correct answer plus a length term that is computed group by group."""
+    return with_length_terms(
+        lambda groups, correct: [term(*pair) for pair in zip(groups, correct, strict=True)], worth
+    )
+
+
+def with_length_terms(terms: LengthTerms, worth: float = 1.0) -> Reward:
+    """`worth` of a correct answer plus length terms that are computed for the update at once."""
 
     def reward(groups: Sequence[Group], verdicts: Verdicts) -> list[list[Score]]:
+        correct = correctness(verdicts)
         return [
             [
                 _sum_of_parts(ok, {CORRECT: worth * ok, LENGTH: value})
-                for ok, value in zip(correct, term(group, correct), strict=True)
+                for ok, value in zip(*row, strict=True)
             ]
-            for group, correct in zip(groups, correctness(verdicts), strict=True)
+            for row in zip(correct, terms(groups, correct), strict=True)
         ]
 
     return reward

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from data.config import BudgetKind
+
 OUR_PARTS = ("correct", "length", "format")
 """Parts of a score that are not the user's."""
 
@@ -57,6 +59,10 @@ class RewardConfig:
     """Functions of the user's own, name to dotted path: each value is a part of the score.
 
     They judge one completion each, in the verifier's processes and within its timeout."""
+
+    def scored_budgets(self) -> frozenset[BudgetKind]:
+        """The kinds of budget that this reward scores; where there are any, it needs one."""
+        return frozenset()
 
     def problems(self) -> list[str]:
         found = []

@@ -44,3 +44,11 @@ class GroupTerm(Protocol):
     """
 
     def __call__(self, group: Group, correct: Sequence[bool]) -> list[float]: ...
+
+
+class LengthTerms(Protocol):
+    """The length parts [P][G] of an update from its groups and what is correct in them [P][G]."""
+
+    def __call__(
+        self, groups: Sequence[Group], correct: Sequence[Sequence[bool]]
+    ) -> Sequence[Sequence[float]]: ...

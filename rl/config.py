@@ -7,7 +7,7 @@ nothing heavy, so that a config is checked before torch or vLLM load.
 from dataclasses import dataclass, field
 from enum import Enum
 
-from data.config import DataConfig, ModelConfig
+from data.config import BudgetConfig, DataConfig, ModelConfig
 from rewards.config import GateConfig, RewardConfig, VerifierConfig
 from rl.run.config import GuardsConfig
 from rollout.config import RolloutConfig
@@ -251,6 +251,7 @@ class RunConfig:
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
     verifier: VerifierConfig = field(default_factory=VerifierConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
     gate: GateConfig = field(default_factory=GateConfig)

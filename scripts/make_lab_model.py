@@ -58,6 +58,7 @@ from data.arithmetic import (
     skipping_trace,
     verbose_trace,
 )
+from data.budgets import PHRASES
 
 LAB = Path(__file__).resolve().parent.parent / "data" / "lab"
 LAB_VERSION = "1"
@@ -83,7 +84,6 @@ CHAT_TEMPLATE = (
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{ '<|assistant|>' }}{%- endif -%}"
 )
-PHRASES = ("Think for {} tokens.", "Think for maximum {} tokens.", "Use {} percent effort.")
 PHRASE_SHARE = 0.18
 LEARNING_RATE = 2e-3
 
@@ -201,7 +201,7 @@ def random_phrase(rng: random.Random, max_response_tokens: int) -> str:
     """Usually nothing; sometimes a budget or effort phrase whose number says nothing."""
     if rng.random() >= PHRASE_SHARE:
         return ""
-    phrase = rng.choice(PHRASES)
+    phrase = rng.choice(tuple(PHRASES.values()))
     return phrase.format(rng.randint(1, 100 if "percent" in phrase else max_response_tokens))
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
+from data.budgets import described
 from data.types import Prompt
 from rl.cli.compose import compose
 from rl.cli.hub import hub_problem
@@ -235,6 +236,7 @@ def settings_of(config: RunConfig, num_problems: int) -> Settings:
     return {
         "data": config.data.eval_path,
         "split": config.data.eval_split,
+        "budget": described(config.budget, held_out=True),
         "num_problems": num_problems,
         "samples_per_problem": config.evaluation.samples_per_problem,
         "temperature": config.evaluation.temperature,

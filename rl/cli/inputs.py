@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.loading import load_dataset
+from data.loading import Dataset, load_dataset
 from data.types import Prompt
+from rl.cli.options import build
 from rl.cli.problems import model_folder, model_path
 from rl.config import RunConfig
 
@@ -18,7 +19,7 @@ WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """Prompts to train on, and held-out ones, as many as the recipe asks for."""
+    """Prompts to train on, and held-out ones, as many of each as the recipe uses."""
 
     training: list[Prompt]
     held_out: list[Prompt]
@@ -30,12 +31,11 @@ def read_inputs(config: RunConfig) -> Inputs:
     """Raises ValueError with what is wrong in the model's files, or with everything in the data."""
     check_weights(config)
     tokenizer = read_tokenizer(config)
-    longest = config.rollout.max_prompt_tokens
-    training = load_dataset(config.data, tokenizer, longest)
+    training = _read(config, tokenizer, held_out=False)
     counts = {"train": training.report.counts()}
     held_out: list[Prompt] = []
     if config.data.eval_path:
-        evaluated = load_dataset(config.data, tokenizer, longest, held_out=True)
+        evaluated = _read(config, tokenizer, held_out=True)
         counts["eval"] = evaluated.report.counts()
         held_out = evaluated.prompts[: config.evaluation.num_problems or None]
     prompts = training.prompts[: config.data.num_prompts or None]
@@ -45,8 +45,7 @@ def read_inputs(config: RunConfig) -> Inputs:
 def read_held_out(config: RunConfig) -> list[Prompt]:
     """The problems of an evaluation; raises ValueError as `read_inputs` does."""
     check_weights(config)
-    longest = config.rollout.max_prompt_tokens
-    evaluated = load_dataset(config.data, read_tokenizer(config), longest, held_out=True)
+    evaluated = _read(config, read_tokenizer(config), held_out=True)
     return evaluated.prompts[: config.evaluation.num_problems or None]
 
 
@@ -90,6 +89,13 @@ def check_weights(config: RunConfig) -> None:
             raise ValueError(
                 f"model.path={config.model.path}: {file.name} is damaged ({reason}); copy it again"
             )
+
+
+def _read(config: RunConfig, tokenizer: "PreTrainedTokenizerBase", *, held_out: bool) -> Dataset:
+    """One split, each prompt with the budget that the recipe gives it."""
+    draw = build("budget", config.budget, held_out)
+    longest = config.rollout.max_prompt_tokens
+    return load_dataset(config.data, tokenizer, longest, held_out=held_out, draw=draw)
 
 
 def _damage(file: Path) -> str:

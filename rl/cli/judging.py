@@ -4,6 +4,7 @@ import asyncio
 from contextlib import ExitStack
 from dataclasses import replace
 
+from data.memory import PromptMemory
 from rewards.compose import gated, with_parts
 from rewards.config import CustomRewardConfig, VerifierConfig
 from rewards.format import format_part
@@ -13,7 +14,7 @@ from rewards.pool import Job, PoolError, WorkerPool, make_pool
 from rewards.process import in_its_own_process, reward_job
 from rewards.protocols import Reward, Verifier
 from rewards.verifiers.custom import CustomVerifierConfig, verifier_job
-from rl.cli.options import build
+from rl.cli.options import build, build_offering
 from rl.config import RunConfig
 from rollout.background import BackgroundLoop
 
@@ -38,16 +39,19 @@ def training_verifier(config: RunConfig, pool: WorkerPool, verifier: Verifier) -
     return with_functions(verifier, config.reward.functions, pool)
 
 
-def build_reward(config: RunConfig, parts: ExitStack, loop: BackgroundLoop) -> Reward:
+def build_reward(
+    config: RunConfig, parts: ExitStack, loop: BackgroundLoop, memory: PromptMemory
+) -> Reward:
     """The recipe's reward, its length part gated, with what functions and format check add.
 
-    A user's reward runs in a process of its own, which keeps its state between updates.
+    A reward that learns about prompts keeps what it learns in `memory`. A user's reward runs in a
+    process of its own, which keeps its state between updates.
     """
     if isinstance(config.reward, CustomRewardConfig):
         pool = start_pool(parts, config.verifier, loop, workers=1)
         reward = in_its_own_process(config.reward, pool, loop.run)
     else:
-        reward = build("reward", config.reward)
+        reward = build_offering("reward", config.reward, memory=memory)
     if not isinstance(config.gate, NoGateConfig):
         reward = gated(reward, build("gate", config.gate, config.seed))
     if config.reward.functions:

@@ -6,18 +6,29 @@ checked before anything heavy loads.
 """
 
 from collections.abc import Callable
+from inspect import signature
 from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
 from hydra.core.config_store import ConfigStore
 
+from data.budgets import (
+    DualBudgetConfig,
+    EffortBudgetConfig,
+    ExactBudgetConfig,
+    MaxBudgetConfig,
+    NoBudgetConfig,
+)
 from rewards.config import CustomRewardConfig
 from rewards.correct import CorrectConfig
 from rewards.gates.grpo_lambda import ThresholdConfig, TopFractionConfig
 from rewards.gates.none import NoGateConfig
 from rewards.gates.some_correct import SomeCorrectConfig
 from rewards.length.cosine import CosineConfig
+from rewards.length.effort import EffortConfig, GroupEffortConfig, MovingEffortConfig
+from rewards.length.hapo import HapoConfig
 from rewards.length.kimi import KimiConfig
+from rewards.length.lcpo import LcpoDualConfig, LcpoExactConfig, LcpoMaxCodeConfig, LcpoMaxConfig
 from rewards.length.overlong import OverlongConfig
 from rewards.length.shorter_better import ShorterBetterConfig
 from rewards.length.sigmoid import SigmoidConfig
@@ -46,6 +57,13 @@ class Option(NamedTuple):
 Groups = dict[str, dict[str, Option]]
 
 GROUPS: Groups = {
+    "budget": {
+        "none": Option(NoBudgetConfig, "data.budgets:build_none"),
+        "exact": Option(ExactBudgetConfig, "data.budgets:build_draw"),
+        "max": Option(MaxBudgetConfig, "data.budgets:build_draw"),
+        "dual": Option(DualBudgetConfig, "data.budgets:build_draw"),
+        "effort": Option(EffortBudgetConfig, "data.budgets:build_draw"),
+    },
     "verifier": {
         "math": Option(MathConfig, "rewards.verifiers.math:build_verifier"),
         "exact": Option(ExactConfig, "rewards.verifiers.exact:build_verifier"),
@@ -63,6 +81,14 @@ GROUPS: Groups = {
         "kimi": Option(KimiConfig, "rewards.length.kimi:build_reward"),
         "cosine": Option(CosineConfig, "rewards.length.cosine:build_reward"),
         "overlong": Option(OverlongConfig, "rewards.length.overlong:build_reward"),
+        "lcpo_exact": Option(LcpoExactConfig, "rewards.length.lcpo:build_exact"),
+        "lcpo_max": Option(LcpoMaxConfig, "rewards.length.lcpo:build_max"),
+        "lcpo_max_code": Option(LcpoMaxCodeConfig, "rewards.length.lcpo:build_max_code"),
+        "lcpo_dual": Option(LcpoDualConfig, "rewards.length.lcpo:build_dual"),
+        "hapo": Option(HapoConfig, "rewards.length.hapo:build_reward"),
+        "effort": Option(EffortConfig, "rewards.length.effort:build_reward"),
+        "effort_group": Option(GroupEffortConfig, "rewards.length.effort:build_group"),
+        "effort_moving": Option(MovingEffortConfig, "rewards.length.effort:build_moving"),
         "custom": Option(CustomRewardConfig, "rewards.custom:build_reward"),
     },
     "gate": {
@@ -96,7 +122,7 @@ GROUPS: Groups = {
     },
 }
 
-UNCHOSEN = {"verifier": "math", "gate": "none"}
+UNCHOSEN = {"budget": "none", "verifier": "math", "gate": "none"}
 """Options of groups that a recipe need not mention."""
 
 YAML_GROUPS = ("model", "data")
@@ -119,6 +145,16 @@ def option_name(group: str, config: object, groups: Groups = GROUPS) -> str:
 
 def build(group: str, config: object, *parts: Any, **named_parts: Any) -> Any:
     """The object that `config` of `group` describes: its builder gets the config and the parts."""
+    return _builder(group, config)(config, *parts, **named_parts)
+
+
+def build_offering(group: str, config: object, **offered: Any) -> Any:
+    """As `build`; the builder gets those of the `offered` parts that its parameters name."""
+    builder = _builder(group, config)
+    asked_for = {name: offered[name] for name in signature(builder).parameters if name in offered}
+    return builder(config, **asked_for)
+
+
+def _builder(group: str, config: object) -> Callable[..., Any]:
     builder = GROUPS[group][option_name(group, config)].build
-    function = resolve_name(builder) if isinstance(builder, str) else builder
-    return function(config, *parts, **named_parts)
+    return resolve_name(builder) if isinstance(builder, str) else builder

@@ -60,8 +60,9 @@ def _summary(config: RunConfig, machine: Machine, shapes: Shapes | None) -> list
     choices = ", ".join(
         f"{group}={option_name(group, section)}"
         for group, section in (
-            ("algorithm", config.algorithm), ("reward", config.reward), ("gate", config.gate),
-            ("limit", config.limit), ("rollout", config.rollout), ("learner", config.learner),
+            ("algorithm", config.algorithm), ("budget", config.budget), ("reward", config.reward),
+            ("gate", config.gate), ("limit", config.limit), ("rollout", config.rollout),
+            ("learner", config.learner),
         )
     )  # fmt: skip
     completions = config.prompts_per_step * config.algorithm.group_size

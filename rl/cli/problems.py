@@ -7,6 +7,7 @@ from pathlib import Path
 from data.config import ModelConfig
 from rewards.correct import CorrectConfig
 from rewards.gates.none import NoGateConfig
+from rl.cli.budget_problems import budget_problems
 from rl.cli.machine import Machine, chosen_placement
 from rl.config import RunConfig
 from rl.limits.palu import PaluConfig
@@ -20,12 +21,20 @@ HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 def run_problems(config: RunConfig, machine: Machine) -> list[str]:
     """Every problem of a run on `machine`, those of its sections first."""
     sections = (
-        config.model, config.data, config.verifier, config.reward, config.gate, config.algorithm,
-        config.limit, config.rollout, config.learner, config.evaluation, config.checkpoint,
-        config.log, config.guards,
+        config.model, config.data, config.budget, config.verifier, config.reward, config.gate,
+        config.algorithm, config.limit, config.rollout, config.learner, config.evaluation,
+        config.checkpoint, config.log, config.guards,
     )  # fmt: skip
     found = [problem for section in sections for problem in section.problems()]
-    for check in (_sizes, _combinations, _resume, _not_available, _model, _context):
+    for check in (
+        _sizes,
+        _combinations,
+        budget_problems,
+        _resume,
+        _not_available,
+        _model,
+        _context,
+    ):
         found += check(config)
     return found + _placement(config, machine) + (_folder(config) if machine.rank == 0 else [])
 

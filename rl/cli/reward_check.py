@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from data.memory import PromptMemory
 from data.types import Completion, Score
 from rewards.check import Finding, MakeReward, Sweep, findings, sweep
 from rewards.config import CustomRewardConfig
@@ -111,10 +112,11 @@ def run(asked: argparse.Namespace) -> int:
 def examine(config: RunConfig, recipe: str = "") -> Report:
     """The reward's properties, and what the algorithm makes of it over one swept update."""
     size, limit = config.algorithm.group_size, config.limit.max_response_tokens
+    kinds = sorted(config.budget.kinds())
     with ExitStack() as parts:
         make = reward_maker(config, parts)
-        properties = findings(make, size, limit)
-        trained = trained_groups(config, sweep(size, limit))
+        properties = findings(make, size, limit, kinds)
+        trained = trained_groups(config, sweep(size, limit, kinds))
         scores = make()(trained.groups, trained.verdicts)
     advantages = group_advantages(config.algorithm)
     with_length = advantages([[score.total for score in row] for row in scores])
@@ -144,9 +146,9 @@ def reward_maker(config: RunConfig, parts: ExitStack) -> MakeReward:
     made once."""
     loop = parts.enter_context(closing(BackgroundLoop()))
     if isinstance(config.reward, CustomRewardConfig):
-        reward = build_reward(config, parts, loop)
+        reward = build_reward(config, parts, loop, PromptMemory())
         return lambda: reward
-    return lambda: build_reward(config, parts, loop)
+    return lambda: build_reward(config, parts, loop, PromptMemory())
 
 
 def trained_groups(config: RunConfig, swept: Sweep) -> Sweep:

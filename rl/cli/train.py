@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from data.memory import PromptMemory
 from data.sampler import PromptSampler
 from data.types import Verdict
 from rl.algorithms.dynamic_sampling import keep
@@ -103,12 +104,14 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
         parts.enter_context(closing(stream))
         # Ends first: an engine that is lost while the run ends is not replaced.
         parts.callback(engine.shutdown)
+        memory = PromptMemory()
         run = Run(
             config=config,
             sampler=PromptSampler(inputs.training, config.seed),
+            memory=memory,
             limit=limit,
             stream=stream,
-            reward=build_reward(config, parts, loop),
+            reward=build_reward(config, parts, loop, memory),
             advantages=group_advantages(config.algorithm),
             learner=learner,
             transfer=engine,

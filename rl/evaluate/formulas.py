@@ -54,6 +54,32 @@ def correct_within(correct: Floats, tokens: Floats, cap: int) -> Floats:
     return np.where(tokens <= cap, correct, correct * 0.0)
 
 
+def budget_error(tokens: Floats, budgets: Floats) -> float:
+    """mean |n - n_gold| / n_gold: by what share of it answers miss the length they were asked for.
+
+    Under LCPO-Exact (L1, arXiv:2503.04697). Both are [P, k], or anything that broadcasts to it.
+    """
+    return float(np.mean(np.abs(tokens - budgets) / budgets))
+
+
+def budget_bias(tokens: Floats, budgets: Floats) -> float:
+    """mean (n - n_gold) / n_gold: positive where answers are longer than they were asked to be.
+
+    L1 (arXiv:2503.04697) reports (E[n] - n_gold) / n_gold for each budget, which this is when all
+    budgets are equal. Both are [P, k], or anything that broadcasts to it.
+    """
+    return float(np.mean((tokens - budgets) / budgets))
+
+
+def share_within_budget(tokens: Floats, budgets: Floats) -> float:
+    """mean [n <= n_gold]: how often answers keep to the maximum that they were given.
+
+    Under LCPO-Max (L1, arXiv:2503.04697); one minus it is the over-budget rate. Both are [P, k], or
+    anything that broadcasts to it.
+    """
+    return float(np.mean(tokens <= budgets))
+
+
 def bootstrap_draws(num_problems: int, seed: int = 0, num_resamples: int = 4000) -> Indices:
     """Which problems [R, P] make up each resample: P of them, drawn with replacement."""
     return np.random.default_rng(seed).integers(num_problems, size=(num_resamples, num_problems))

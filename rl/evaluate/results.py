@@ -6,8 +6,8 @@ is absent.
 
     format              1
     recipe, model, revision, engine, lab_version, commit, seed, wall_s
-    settings            data, split, num_problems, samples_per_problem, temperature, top_p,
-                        max_response_tokens
+    settings            data, split, budget, num_problems, samples_per_problem, temperature,
+                        top_p, max_response_tokens
     grader_failures     {"sampled", "greedy"}: completions without a verdict
     sampled, greedy     {figure name: figure}; greedy is null when it was not asked for
     by_level            [{"level", "num_problems", figures of the sampled completions}]

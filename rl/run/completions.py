@@ -1,7 +1,8 @@
 """What the model wrote, as parquet: some of each training step, all of each evaluation.
 
 One row per completion. `parts/<name>` holds one part of the reward, `weight_version_first` and
-`_last` the oldest and newest weights that sampled a token. Raw messages, no template.
+`_last` the oldest and newest weights that sampled a token. Raw messages, no template; `budget` is
+the number that a phrase after them asked for, `budget_kind` of what.
 """
 
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ _COMPLETION = [
     ("finish", pa.string()),
     ("limit", pa.int32()),
     ("budget", pa.int32()),
+    ("budget_kind", pa.string()),
     ("weight_version_first", pa.int32()),
     ("weight_version_last", pa.int32()),
     ("correct", pa.bool_()),
@@ -120,7 +122,8 @@ def _completion_row(prompt: Prompt, completion: Completion, verdict: Verdict) ->
         "tokens": completion.num_tokens,
         "finish": completion.finish.value,
         "limit": completion.limit,
-        "budget": prompt.budget,
+        "budget": prompt.budget.amount if prompt.budget else None,
+        "budget_kind": prompt.budget.kind.value if prompt.budget else None,
         "weight_version_first": first,
         "weight_version_last": last,
         "correct": verdict.correct,

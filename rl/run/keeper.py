@@ -1,7 +1,8 @@
 """The keeper: saves the run's last complete step, when it is due and when a signal ends the run.
 
-A signal leaves the loop in the middle of a rollout or an evaluation. Since the step before, only
-the prompts drawn and rank 0's random numbers have moved, so these are put back before saving.
+A signal leaves the loop in the middle of a rollout, of scoring or of an evaluation. Since the step
+before, only the run's state (prompts drawn, what a reward remembers) and rank 0's random numbers
+have moved, so these are put back before saving.
 """
 
 from dataclasses import dataclass, field
@@ -27,13 +28,13 @@ class Keeper:
     """The newest step that a checkpoint holds; 0 for none."""
     evaluated: bool = False
     """Whether the evaluation that was due after `step` is made."""
-    _sampler: dict[str, Any] = field(default_factory=dict)
+    _state: dict[str, Any] = field(default_factory=dict)
     _generators: State = field(default_factory=dict)
 
     def completed(self, step: int) -> None:
         """`step` is trained, published and logged."""
         self.step, self.evaluated = step, False
-        self._sampler = self.run.sampler.state()
+        self._state = self.run.state()
         self._generators = generators()
 
     def save(self) -> None:
@@ -60,7 +61,7 @@ class Keeper:
         To be called when the loop was left by `Interrupted`.
         """
         if self.step > self.saved_step:
-            self.run.sampler.load(self._sampler)
+            self.run.load(self._state)
             set_generators(self._generators)
             self.save()
         return f"step {self.step} is saved" if self.saved_step else "no step is complete"

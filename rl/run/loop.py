@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data.memory import PromptMemory
 from data.sampler import PromptSampler
 from data.types import Group, Score, Verdict
 from rewards.protocols import Reward
@@ -43,6 +44,7 @@ class Run:
 
     config: RunConfig
     sampler: PromptSampler
+    memory: PromptMemory
     limit: Limit
     stream: Stream
     reward: Reward
@@ -54,10 +56,15 @@ class Run:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds beside the learner; JSON-able."""
-        return {"sampler": self.sampler.state(), "limit": self.limit.state()}
+        return {
+            "sampler": self.sampler.state(),
+            "memory": self.memory.state(),
+            "limit": self.limit.state(),
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         self.sampler.load(state["sampler"])
+        self.memory.load(state["memory"])
         self.limit.load(state["limit"])
 
 

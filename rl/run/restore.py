@@ -55,7 +55,7 @@ def why_not_restore(
 
 
 def restore(run: Run, checkpoint: Path, step: int) -> int:
-    """Puts the checkpoint's weights, optimizer and limits in force; returns its step.
+    """Puts the checkpoint's weights, optimizer, memory and limits in force; returns its step.
 
     The prompts are not drawn again, and steps count on: what made the loss spike is skipped with
     the weights that it spoiled (PaLM, arXiv:2204.02311, section 5.1).

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from data.types import Completion, Finish, Prompt, Span, Verdict
+from data.config import BudgetKind
+from data.types import Budget, Completion, Finish, Prompt, Span, Verdict
 from rl.evaluate.evaluation import Evaluation, Judged
 from rl.evaluate.formulas import Floats
 
@@ -70,7 +71,7 @@ def _judged(row: dict[str, Any]) -> Judged:
             messages=({"role": "user", "content": row["prompt"]},),
             token_ids=np.zeros(0, np.int32),
             answer=row["answer"],
-            budget=row["budget"],
+            budget=_budget(row),
             extra={} if row["level"] is None else {"level": _level(row["level"])},
         ),
         completion=Completion(
@@ -84,6 +85,12 @@ def _judged(row: dict[str, Any]) -> Judged:
         ),
         verdict=Verdict(correct=row["correct"], reason=row["reason"] or ""),
     )
+
+
+def _budget(row: dict[str, Any]) -> Budget | None:
+    if row["budget"] is None:
+        return None
+    return Budget(kind=BudgetKind(row["budget_kind"]), amount=row["budget"])
 
 
 def _level(text: str) -> int | str:

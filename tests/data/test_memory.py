@@ -43,6 +43,15 @@ def test_a_record_that_was_read_is_a_copy():
     assert memory.get("a") == {"n": 1}
 
 
+def test_later_updates_leave_a_saved_state_as_it_was():
+    memory = PromptMemory()
+    memory.update("a", {"n": 1})
+    state = memory.state()
+    memory.update("a", {"n": 2})
+    memory.update("b", {"n": 3})
+    assert state == {"records": [["a", {"n": 1}]]}
+
+
 def test_a_smaller_memory_loads_the_newest():
     large, small = PromptMemory(), PromptMemory(capacity=1)
     large.update("a", {"n": 1})

@@ -19,6 +19,16 @@ def test_a_space_separates_where_nobody_brings_white_space(content, instruction,
     assert message["content"] == joined
 
 
+@pytest.mark.parametrize(
+    ("content", "instruction", "joined"),
+    [("a", "b", "a b Think"), ("a", "", "a Think"), ("a", "b\n", "a b\nThink")],
+)
+def test_the_budget_phrase_comes_last(content, instruction, joined):
+    given = [{"role": "user", "content": content}]
+    (message,) = conversation(given, instruction, phrase="Think")
+    assert message["content"] == joined
+
+
 def test_the_system_prompt_comes_first_and_takes_the_place_of_the_rows_own():
     system = {"role": "system", "content": "Be brief"}
     old = {"role": "system", "content": "Be long"}

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.types import Completion, Finish, Group, Prompt, Span, SpanKind, Verdict
+from data.config import BudgetKind
+from data.types import Budget, Completion, Finish, Group, Prompt, Span, SpanKind, Verdict
 from data.wire import decode, encode
 
 spans = st.builds(
@@ -40,7 +41,8 @@ prompts = st.builds(
     messages=st.tuples(st.fixed_dictionaries({"role": st.text(), "content": st.text()})),
     token_ids=st.lists(st.integers(0, 2**31 - 1)).map(np.array),
     answer=st.text(),
-    budget=st.none() | st.integers(0, 10**6),
+    budget=st.none()
+    | st.builds(Budget, kind=st.sampled_from(BudgetKind), amount=st.integers(0, 10**6)),
     source=st.text(),
     extra=st.dictionaries(st.text(), st.integers(-5, 5) | st.text() | st.booleans()),
 )
@@ -56,6 +58,7 @@ def test_a_group_arrives_as_it_was_sent(group):
     assert encode(arrived) == encode(group)
     assert arrived.prompt.messages == group.prompt.messages
     assert arrived.prompt.extra == group.prompt.extra
+    assert arrived.prompt.budget == group.prompt.budget
     for one, other in zip(arrived.completions, group.completions, strict=True):
         np.testing.assert_array_equal(one.token_ids, other.token_ids)
         np.testing.assert_array_equal(one.logprobs, other.logprobs)

@@ -9,6 +9,7 @@ TEMPLATE = (
 )
 
 WORDS = ["What", "is", "one", "plus", "two", "three", "Box", "it", "Be", "brief"]
+WORDS += ["Think", "for", "7", "tokens."]
 
 
 def word_tokenizer(chat_template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data.types import Completion, Finish, Group, Prompt, Span, Verdict
+from data.types import Budget, Completion, Finish, Group, Prompt, Span, Verdict
 
 
-def prompt(prompt_id: str, answer: str = "7") -> Prompt:
-    return Prompt(id=prompt_id, messages=(), token_ids=np.array([1]), answer=answer)
+def prompt(prompt_id: str, answer: str = "7", budget: Budget | None = None) -> Prompt:
+    return Prompt(id=prompt_id, messages=(), token_ids=np.array([1]), answer=answer, budget=budget)
 
 
 def completion(
@@ -25,9 +25,9 @@ def completion(
     )
 
 
-def group(prompt_id: str, lengths: Sequence[int]) -> Group:
+def group(prompt_id: str, lengths: Sequence[int], budget: Budget | None = None) -> Group:
     return Group(
-        prompt=prompt(prompt_id),
+        prompt=prompt(prompt_id, budget=budget),
         completions=tuple(completion(f"{prompt_id}/{i}", n) for i, n in enumerate(lengths)),
     )
 

@@ -86,6 +86,7 @@ def test_settings_name_what_must_be_alike() -> None:
     assert settings_of(candidate.config, 7) == {
         "data": "lab:short",
         "split": "test",
+        "budget": "none",
         "num_problems": 7,
         "samples_per_problem": 4,
         "temperature": 0.6,

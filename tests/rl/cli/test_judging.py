@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from data.memory import PromptMemory
 from data.types import Finish, Group, Score
 from rewards.config import CustomRewardConfig
 from rewards.correct import CorrectConfig
@@ -49,7 +50,7 @@ def judged_groups(run: RunConfig, prompts: int = 3) -> tuple[list[Any], dict[Fat
         settings = StreamSettings(group_size=4, seed=0)
         stream = Stream(FakeEngine(), verify, lambda verdicts: True, loop, settings)
         parts.enter_context(closing(stream))
-        reward = build_reward(run, parts, loop)
+        reward = build_reward(run, parts, loop, PromptMemory())
         stream.submit(Request(prompt=p, limit=64, step=0) for p in PROMPTS[:prompts])
         batch = stream.next_batch(prompts, version=0)
         scores = reward([j.group for j in batch], [j.verdicts for j in batch])
@@ -101,7 +102,7 @@ def test_the_format_part_is_added_to_any_reward() -> None:
         verify = build_verifier(run, start_pool(parts, run.verifier, loop))
         verdicts = [[loop.run(verify(PROMPTS[0], each)) for each in (formed, cut)]]
         groups = [Group(prompt=PROMPTS[0], completions=(formed, cut))]
-        scores = build_reward(run, parts, loop)(groups, verdicts)
+        scores = build_reward(run, parts, loop, PromptMemory())(groups, verdicts)
     assert scores == [
         [
             Score(correct=True, parts={"correct": 1.0, "format": 0.25}, total=1.25),

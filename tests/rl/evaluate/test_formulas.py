@@ -9,10 +9,13 @@ from rl.evaluate.formulas import (
     accuracy_efficiency_score,
     bootstrap_draws,
     bootstrap_interval,
+    budget_bias,
+    budget_error,
     correct_within,
     pass_at_k,
     percentile_interval,
     resampled_ratio,
+    share_within_budget,
 )
 
 
@@ -56,6 +59,34 @@ def test_a_completion_longer_than_the_cap_is_wrong() -> None:
     tokens = np.array([[4.0, 5.0, 4.0, 4.0, 5.0]])
     within = correct_within(correct, tokens, cap=4)
     np.testing.assert_array_equal(within, [[1.0, 0.0, 0.0, np.nan, np.nan]])
+
+
+TOKENS, BUDGETS = np.array([[90.0, 100.0], [250.0, 180.0]]), np.array([[100.0], [200.0]])
+
+
+def test_budget_error_is_the_mean_distance_relative_to_each_budget() -> None:
+    assert budget_error(TOKENS, BUDGETS) == pytest.approx((0.1 + 0 + 0.25 + 0.1) / 4)
+
+
+def test_budget_bias_lets_longer_and_shorter_answers_cancel() -> None:
+    assert budget_bias(TOKENS, BUDGETS) == pytest.approx((-0.1 + 0 + 0.25 - 0.1) / 4)
+    at_one_budget = np.array([[80.0, 140.0]])
+    assert budget_bias(at_one_budget, np.array([100.0])) == pytest.approx((110 - 100) / 100)
+
+
+def test_an_answer_of_exactly_its_budget_is_within_it() -> None:
+    assert share_within_budget(TOKENS, BUDGETS) == 0.75
+    assert share_within_budget(np.array([101.0]), np.array([100.0])) == 0.0
+
+
+@given(st.lists(st.tuples(st.integers(1, 999), st.integers(1, 999)), min_size=1, max_size=9))
+def test_budget_figures_are_those_of_a_plain_loop(pairs: list[tuple[int, int]]) -> None:
+    tokens, budgets = np.array(pairs, float).T
+    misses = [(n - b) / b for n, b in pairs]
+    assert budget_error(tokens, budgets) == pytest.approx(sum(map(abs, misses)) / len(pairs))
+    assert budget_bias(tokens, budgets) == pytest.approx(sum(misses) / len(pairs), abs=1e-12)
+    within = [n <= b for n, b in pairs]
+    assert share_within_budget(tokens, budgets) == pytest.approx(sum(within) / len(pairs))
 
 
 BASE = [(82.1, 5534), (28.5, 16590), (62.7, 10615), (43.5, 11587), (26.0, 7076)]

@@ -31,6 +31,7 @@ def test_completions_are_written_with_everything_that_judged_them(tmp_path: Path
         "finish": "limit",
         "limit": 16,
         "budget": None,
+        "budget_kind": None,
         "weight_version_first": 1,
         "weight_version_last": 3,
         "correct": False,

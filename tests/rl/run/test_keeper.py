@@ -1,4 +1,4 @@
-"""What a signal finds in the middle of a rollout is put back to the last complete step."""
+"""What a signal finds in the middle of a step is put back to the last complete one."""
 
 import random
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from data.memory import PromptMemory
 from data.sampler import PromptSampler
 from rl.config import ConstantLimitConfig, RunConfig
 from rl.learner.rng import generators, set_generators
@@ -39,10 +40,15 @@ def own_generators() -> Any:
 
 @pytest.fixture
 def run() -> Run:
+    return new_run()
+
+
+def new_run() -> Run:
     parts = cast(Any, SimpleNamespace())
     return Run(
         config=RunConfig(),
         sampler=PromptSampler([prompt(name) for name in "abcdefgh"], seed=0),
+        memory=PromptMemory(),
         limit=build_limit(ConstantLimitConfig()),
         stream=parts,
         reward=parts,
@@ -79,6 +85,29 @@ def test_prompts_and_draws_since_the_last_complete_step_are_put_back(
     assert (state["step"], state["sampler"]["position"], state["num_tokens"]) == (1, 3, 7.0)
     saved = tmp_path / "checkpoints" / "step_1" / "learner" / "next_draw"
     assert saved.read_text() == repr(expected)
+
+
+def test_what_a_reward_learned_in_an_unfinished_step_is_forgotten(run: Run, tmp_path: Path) -> None:
+    keeper = keeper_of(run, tmp_path)
+    run.memory.update("a", {"n": 1})
+    keeper.completed(1)
+    run.memory.update("a", {"n": 2})
+    run.memory.update("b", {"n": 3})
+    keeper.save_interrupted()
+    assert (run.memory.get("a"), run.memory.get("b")) == ({"n": 1}, {})
+
+
+def test_a_run_remembers_its_prompts_across_a_checkpoint(run: Run, tmp_path: Path) -> None:
+    keeper = keeper_of(run, tmp_path)
+    run.memory.update("a", {"shortest": 12})
+    run.memory.update("b", {"mean": 30.5, "count": 2})
+    keeper.completed(1)
+    keeper.save()
+    resumed = new_run()
+    resumed.load(state_in(tmp_path))
+    assert resumed.memory.get("a") == {"shortest": 12}
+    assert resumed.memory.get("b") == {"mean": 30.5, "count": 2}
+    assert resumed.state() == run.state()
 
 
 def test_a_step_that_is_saved_is_not_saved_again(run: Run, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from data.memory import PromptMemory
 from data.sampler import PromptSampler
 from rl.config import ConstantLimitConfig, LogConfig, RunConfig
 from rl.limits.constant import build_limit
@@ -112,7 +113,9 @@ def fallen(folder: Path, action: GuardAction) -> tuple[Run, Journal, RecordingLe
     )
     learner = RecordingLearner([])
     sampler = PromptSampler([prompt("a"), prompt("b")], seed=0)
-    saved = {"sampler": sampler.state(), "limit": {}}
+    memory = PromptMemory()
+    memory.update("a", {"n": 1})
+    saved = {"sampler": sampler.state(), "memory": memory.state(), "limit": {}}
     checkpoints(folder / "checkpoints", 1, 2, 3, 4, 5)
     for step in (1, 2, 3, 4, 5):
         state = {"format": FORMAT, "step": step, "identity": identity(config), **saved}
@@ -122,6 +125,7 @@ def fallen(folder: Path, action: GuardAction) -> tuple[Run, Journal, RecordingLe
     run: Any = Run(
         config=config,
         sampler=sampler,
+        memory=PromptMemory(),
         limit=build_limit(ConstantLimitConfig()),
         learner=learner,
         probe=learner.probe,
@@ -140,6 +144,7 @@ def test_restoring_puts_the_good_weights_in_force_and_goes_on_with_further_promp
     good = tmp_path / "checkpoints" / "step_2"
     assert learner.calls == [("load", good / "learner"), ("publish", 6), ("probe", 6)]
     assert run.sampler.state() == drawn
+    assert run.memory.get("a") == {"n": 1}
     assert journal.watch.num_restores == 1
     assert (tmp_path / "checkpoints" / "latest").read_text() == "step_2"
 

@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.config import BudgetKind
+from data.types import Budget
 from rl.evaluate.evaluate import evaluate
 from rl.evaluate.evaluation import Evaluation, evaluation_metrics
 from rl.run.completions import write_evaluation
@@ -36,6 +39,20 @@ def test_what_is_read_has_every_figure_of_what_was_written(tmp_path: Path) -> No
     assert read.by_level() == written.by_level()
     assert list(read.by_level()) == ["2", "10"]
     assert (read.num_problems, read.samples_per_problem) == (3, 2)
+
+
+def test_what_a_prompt_asked_for_is_read_again(tmp_path: Path) -> None:
+    asked = Budget(kind=BudgetKind.MAX, amount=30)
+    prompts = [replace(PROMPTS[0], budget=asked), PROMPTS[1]]
+    written = asyncio.run(
+        evaluate(
+            TableEngine(ANSWERS), prompts, verify_text, name="b", limit=9, samples_per_problem=1
+        )
+    )
+    write_evaluation(tmp_path, 1, written)
+    read = read_evaluation(tmp_path, 1, temperature=1.0)
+    assert read is not None
+    assert [judged.prompt.budget for judged in read.judged] == [asked, None]
 
 
 def test_a_step_that_was_not_evaluated_is_none(tmp_path: Path) -> None:
