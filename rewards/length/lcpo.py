@@ -17,6 +17,13 @@ from rewards.protocols import Reward
 Formula = Callable[[Sequence[int], Sequence[bool], int], list[float]]
 """From lengths [G], what is correct [G] and the budget n_gold to length terms [G]."""
 
+EXACT_GIVES_UP = {
+    "order": "eq. 1 pays wrong answers too for hitting the length",
+    "monotone": "an answer shorter than asked for misses the length as a longer one does",
+    "bounded": "every token away from the length that is asked for costs the same",
+}
+"""What L1-Exact (arXiv:2503.04697) does without, for `laconic reward check`."""
+
 
 @dataclass(kw_only=True)
 class LcpoConfig(RewardConfig):
@@ -38,6 +45,9 @@ class LcpoExactConfig(LcpoConfig):
 
     def scored_budgets(self) -> frozenset[BudgetKind]:
         return frozenset({BudgetKind.EXACT})
+
+    def given_up(self) -> dict[str, str]:
+        return EXACT_GIVES_UP
 
 
 @dataclass(kw_only=True)
@@ -71,6 +81,9 @@ class LcpoDualConfig(LcpoMaxConfig):
 
     def scored_budgets(self) -> frozenset[BudgetKind]:
         return frozenset({BudgetKind.EXACT, BudgetKind.MAX})
+
+    def given_up(self) -> dict[str, str]:
+        return EXACT_GIVES_UP
 
 
 def lcpo_exact_terms(lengths: Sequence[int], n_gold: int, alpha: float) -> list[float]:

@@ -20,6 +20,12 @@ class ShorterBetterConfig(RewardConfig):
     beta: float = 0.001
     """Reward that each token away from the sample optimal length costs."""
 
+    def given_up(self) -> dict[str, str]:
+        return {
+            "order": "a wrong answer of optimal length may outrank a right one that is far off it",
+            "bounded": "every token away from the optimal length costs the same",
+        }
+
     def problems(self) -> list[str]:
         found = super().problems()
         if self.alpha <= 0:

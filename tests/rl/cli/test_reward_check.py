@@ -119,3 +119,10 @@ def test_what_the_paper_gives_up_does_not_fail_the_check() -> None:
     broken = [Finding(name=name, holds=False, seen="") for name in ("order", "monotone")]
     found = replace(report_of_grpo(), properties=broken, given_up=GivesUpOrder().given_up())
     assert found.failed == ["monotone"]
+
+
+@pytest.mark.parametrize(
+    "recipe", sorted((ROOT / "recipes" / "lab").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_a_lab_recipe_keeps_its_promises_or_says_which_it_does_without(recipe: Path) -> None:
+    assert examine(compose(recipe, [], CPU).config).failed == []
