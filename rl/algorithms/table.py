@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from rl.algorithms.dr_grpo import DrGrpoConfig, dr_grpo
-from rl.algorithms.group import GroupAdvantages
+from rl.algorithms.group import Advantages
 from rl.algorithms.grpo import GrpoConfig, grpo
 from rl.algorithms.rloo import RlooConfig, rloo
 from rl.config import AlgorithmConfig
@@ -12,7 +12,7 @@ from rl.config import AlgorithmConfig
 
 class Algorithm(NamedTuple):
     config: type[AlgorithmConfig]
-    advantages: Callable[[Any], GroupAdvantages]
+    advantages: Callable[[Any], Advantages]
     """Builds the advantage function from an instance of `config`."""
 
 
@@ -23,7 +23,7 @@ ALGORITHMS: dict[str, Algorithm] = {
 }
 
 
-def group_advantages(config: AlgorithmConfig) -> GroupAdvantages:
-    """The advantage function that `config` chooses, over the rewards of a batch [P][G]."""
+def group_advantages(config: AlgorithmConfig) -> Advantages:
+    """The advantage function that `config` chooses, over the scored groups of an update."""
     builders = {algorithm.config: algorithm.advantages for algorithm in ALGORITHMS.values()}
     return builders[type(config)](config)

@@ -12,7 +12,7 @@ from data.sampler import PromptSampler
 from data.types import Group, Score, Verdict
 from rewards.protocols import Reward
 from rl.algorithms.aggregation import row_weights
-from rl.algorithms.group import GroupAdvantages
+from rl.algorithms.group import Advantages
 from rl.config import RunConfig
 from rl.learner.batch import rows_of, split_minibatches
 from rl.learner.ranks import LearnerGroup
@@ -46,7 +46,7 @@ class Run:
     limit: Limit
     stream: Stream
     reward: Reward
-    advantages: GroupAdvantages
+    advantages: Advantages
     learner: LearnerGroup
     transfer: Transfer
     probe: Probe
@@ -75,7 +75,7 @@ def train(run: Run, first_step: int, after_step: AfterStep) -> None:
             groups, verdicts = roll_out(run, index)
         with run.interrupts.allowed(), watch("score"):
             scores = run.reward(groups, verdicts)
-            advantages = run.advantages([[s.total for s in group] for group in scores])
+            advantages = run.advantages(groups, scores)
             rows = rows_of(groups, advantages)
             minibatches = split_minibatches(rows, algorithm.num_minibatches, weigh)
         with watch("learn"):

@@ -2,13 +2,14 @@ from rl.algorithms.dr_grpo import DrGrpoConfig
 from rl.algorithms.grpo import GrpoConfig
 from rl.algorithms.rloo import RlooConfig
 from rl.algorithms.table import ALGORITHMS, group_advantages
+from tests.rl.algorithms.scored import scored
 
-REWARDS = [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+SCORED = scored([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
 
 
 def test_each_config_chooses_its_own_formula() -> None:
     chosen = {
-        name: group_advantages(config())(REWARDS)[0][0] for name, (config, _) in ALGORITHMS.items()
+        name: group_advantages(config())(*SCORED)[0][0] for name, (config, _) in ALGORITHMS.items()
     }
     assert round(chosen["grpo"], 4) == 1.1547
     assert round(chosen["dr_grpo"], 4) == 0.6667
