@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from data.types import Verdict
+from data.types import Group, Verdict
 
 
-def keep(verdicts: Sequence[Verdict]) -> bool:
+def outcomes_differ(group: Group, verdicts: Sequence[Verdict]) -> bool:
     """0 < number of correct completions < number of judged ones.
 
     DAPO (arXiv:2503.14476, eq. 11). Raw correctness of one group [G], before any shaping: a group

@@ -5,7 +5,6 @@ Rank 0 leads: it owns data, engine, stream and loop. The other ranks serve the l
 
 import json
 import os
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -13,8 +12,7 @@ from pathlib import Path
 import yaml
 
 from data.sampler import PromptSampler
-from data.types import Verdict
-from rl.algorithms.dynamic_sampling import keep
+from rl.algorithms.dynamic_sampling import outcomes_differ
 from rl.algorithms.table import group_advantages
 from rl.cli.inputs import read_inputs
 from rl.cli.judging import (
@@ -44,7 +42,7 @@ from rl.run.tracker import start_tracker
 from rollout.background import BackgroundLoop
 from rollout.fingerprint import fingerprint, stale_parameters
 from rollout.recovery import Patience
-from rollout.stream import Stream, StreamSettings
+from rollout.stream import Keep, Stream, StreamSettings
 from rollout.supervisor import Started, Supervisor
 from rollout.transfer import PolicyEngine
 
@@ -205,9 +203,9 @@ def start_learner(parts: ExitStack, config: RunConfig) -> LearnerGroup:
     return learner
 
 
-def group_filter(config: RunConfig) -> Callable[[list[Verdict]], bool]:
+def group_filter(config: RunConfig) -> Keep:
     """Which groups are trained on: those of mixed outcome under dynamic sampling, else all."""
-    return keep if config.algorithm.dynamic_sampling else lambda verdicts: True
+    return outcomes_differ if config.algorithm.dynamic_sampling else lambda group, verdicts: True
 
 
 def stream_settings(config: RunConfig) -> StreamSettings:

@@ -1,7 +1,8 @@
 import pytest
 
 from data.types import Verdict
-from rl.algorithms.dynamic_sampling import keep
+from rl.algorithms.dynamic_sampling import outcomes_differ
+from tests.rewards.groups import group
 
 
 @pytest.mark.parametrize(
@@ -20,4 +21,5 @@ from rl.algorithms.dynamic_sampling import keep
 def test_a_group_is_kept_when_some_are_right_and_some_wrong(
     outcomes: list[bool | None], kept: bool
 ) -> None:
-    assert keep([Verdict(correct=outcome) for outcome in outcomes]) is kept
+    verdicts = [Verdict(correct=outcome) for outcome in outcomes]
+    assert outcomes_differ(group("p", [1] * len(verdicts)), verdicts) is kept

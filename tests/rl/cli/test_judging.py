@@ -45,7 +45,7 @@ def judged_groups(run: RunConfig, prompts: int = 3) -> tuple[list[Any], dict[Fat
         pool = start_pool(parts, run.verifier, loop)
         verify = training_verifier(run, pool, build_verifier(run, pool))
         settings = StreamSettings(group_size=4, seed=0)
-        stream = Stream(FakeEngine(), verify, lambda verdicts: True, loop, settings)
+        stream = Stream(FakeEngine(), verify, lambda group, verdicts: True, loop, settings)
         parts.enter_context(closing(stream))
         reward = build_reward(run, parts, loop)
         stream.submit(Request(prompt=p, limit=64, step=0) for p in PROMPTS[:prompts])
