@@ -75,6 +75,10 @@ class RewardConfig:
                 )
         return found
 
+    def problems_in_run(self, group_size: int, max_response_tokens: int) -> list[str]:
+        """What is wrong with these options in a run of groups and limits of this size."""
+        return []
+
 
 @dataclass(kw_only=True)
 class GateConfig:

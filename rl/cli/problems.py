@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 
 from data.config import ModelConfig
+from rewards.config import CustomRewardConfig
 from rewards.correct import CorrectConfig
 from rewards.gates.none import NoGateConfig
 from rl.cli.machine import Machine, chosen_placement
-from rl.config import RunConfig
+from rl.config import RunConfig, SamplingFilter
 from rl.run.config import GuardAction
 from rollout.config import Placement, Speculation, VllmConfig
 
@@ -24,7 +25,7 @@ def run_problems(config: RunConfig, machine: Machine) -> list[str]:
         config.log, config.guards,
     )  # fmt: skip
     found = [problem for section in sections for problem in section.problems()]
-    for check in (_sizes, _combinations, _resume, _not_available, _model, _context):
+    for check in (_sizes, _combinations, _scoring, _resume, _not_available, _model, _context):
         found += check(config)
     return found + _placement(config, machine) + (_folder(config) if machine.rank == 0 else [])
 
@@ -114,6 +115,23 @@ def _combinations(config: RunConfig) -> list[str]:
             f"evaluation.caps={config.evaluation.caps}: completions end at limit."
             f"max_response_tokens={config.limit.max_response_tokens}, so nothing is known beyond; "
             "lower the caps or raise the limit"
+        )
+    return found
+
+
+def _scoring(config: RunConfig) -> list[str]:
+    """What the reward asks of the run, and what dynamic sampling asks of the reward."""
+    algorithm = config.algorithm
+    found = config.reward.problems_in_run(algorithm.group_size, config.limit.max_response_tokens)
+    by_reward = algorithm.dynamic_sampling_by is SamplingFilter.reward
+    sees_update = isinstance(config.reward, CustomRewardConfig) or not isinstance(
+        config.gate, NoGateConfig
+    )
+    if algorithm.dynamic_sampling and by_reward and sees_update:
+        found.append(
+            "algorithm.dynamic_sampling_by=reward with reward=custom or a gate: a group is kept or "
+            "dropped before the update is complete that these are given; set "
+            "algorithm.dynamic_sampling_by=correctness"
         )
     return found
 

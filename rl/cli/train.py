@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from data.sampler import PromptSampler
-from rl.algorithms.dynamic_sampling import outcomes_differ
+from rl.algorithms.dynamic_sampling import Oversampling, outcomes_differ, rewards_differ
 from rl.algorithms.table import group_advantages
 from rl.cli.inputs import read_inputs
 from rl.cli.judging import (
@@ -25,7 +25,7 @@ from rl.cli.judging import (
 from rl.cli.options import build
 from rl.cli.problems import LAB, model_path
 from rl.cli.recipe import RecipeError
-from rl.config import RunConfig
+from rl.config import RunConfig, SamplingFilter
 from rl.errors import Interrupted
 from rl.learner.deepspeed_learner import DeepSpeedLearner
 from rl.learner.process_group import start_process_group, stop_process_group
@@ -103,6 +103,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
         run = Run(
             config=config,
             sampler=PromptSampler(inputs.training.prompts, config.seed),
+            oversampling=Oversampling(config.algorithm.oversampling),
             limit=build("limit", config.limit),
             stream=stream,
             reward=build_reward(config, parts, loop),
@@ -204,8 +205,12 @@ def start_learner(parts: ExitStack, config: RunConfig) -> LearnerGroup:
 
 
 def group_filter(config: RunConfig) -> Keep:
-    """Which groups are trained on: those of mixed outcome under dynamic sampling, else all."""
-    return outcomes_differ if config.algorithm.dynamic_sampling else lambda group, verdicts: True
+    """Which groups are trained on: all, or under dynamic sampling those that differ within."""
+    if not config.algorithm.dynamic_sampling:
+        return lambda group, verdicts: True
+    if config.algorithm.dynamic_sampling_by is SamplingFilter.correctness:
+        return outcomes_differ
+    return partial(rewards_differ, reward=build("reward", config.reward))
 
 
 def stream_settings(config: RunConfig) -> StreamSettings:

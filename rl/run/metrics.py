@@ -120,6 +120,9 @@ METRICS: dict[str, Metric] = {
     ),
     "time/probe": Metric("comparing engine and learner", "s", varies=True),
     "time/evaluate": Metric("evaluation on held-out problems", "s", varies=True),
+    "rollout/kept_share": Metric(
+        "groups that dynamic sampling kept over groups sampled for this step", "share"
+    ),
     "rollout/tokens_per_second": Metric(
         "sampled tokens over time/rollout", "tokens/s", varies=True
     ),

@@ -8,7 +8,8 @@ from typing import Any, cast
 import pytest
 
 from data.sampler import PromptSampler
-from rl.config import ConstantLimitConfig, RunConfig
+from rl.algorithms.dynamic_sampling import Oversampling
+from rl.config import ConstantLimitConfig, OversamplingConfig, RunConfig
 from rl.learner.rng import generators, set_generators
 from rl.limits.constant import build_limit
 from rl.run.checkpoint import find_checkpoint, read_state
@@ -43,6 +44,7 @@ def run() -> Run:
     return Run(
         config=RunConfig(),
         sampler=PromptSampler([prompt(name) for name in "abcdefgh"], seed=0),
+        oversampling=Oversampling(OversamplingConfig()),
         limit=build_limit(ConstantLimitConfig()),
         stream=parts,
         reward=parts,

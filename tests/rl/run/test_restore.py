@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from data.sampler import PromptSampler
-from rl.config import ConstantLimitConfig, LogConfig, RunConfig
+from rl.algorithms.dynamic_sampling import Oversampling
+from rl.config import ConstantLimitConfig, LogConfig, OversamplingConfig, RunConfig
 from rl.limits.constant import build_limit
 from rl.run.checkpoint import FORMAT
 from rl.run.config import GuardAction, GuardConfig, GuardsConfig
@@ -108,7 +109,8 @@ def fallen(folder: Path, action: GuardAction) -> tuple[Run, Journal, RecordingLe
     )
     learner = RecordingLearner([])
     sampler = PromptSampler([prompt("a"), prompt("b")], seed=0)
-    saved = {"sampler": sampler.state(), "limit": {}}
+    oversampling = Oversampling(OversamplingConfig())
+    saved = {"sampler": sampler.state(), "oversampling": oversampling.state(), "limit": {}}
     checkpoints(folder / "checkpoints", 1, 2, 3, 4, 5)
     for step in (1, 2, 3, 4, 5):
         state = {"format": FORMAT, "step": step, "identity": identity(config), **saved}
@@ -118,6 +120,7 @@ def fallen(folder: Path, action: GuardAction) -> tuple[Run, Journal, RecordingLe
     run: Any = Run(
         config=config,
         sampler=sampler,
+        oversampling=oversampling,
         limit=build_limit(ConstantLimitConfig()),
         learner=learner,
         probe=learner.probe,
