@@ -1,14 +1,15 @@
 """Composition: a score is the sum of named parts, and every part is kept.
 
-Flow: `with_length(term)` turns a formula on one group into a reward on the batch of an update;
-`gated(reward, gate)` takes the length part away from the groups that the gate does not select;
-`with_parts` adds what the user's functions and the format check measure.
+Flow: `with_length(term)` turns a formula on one group's lengths into a reward on the batch of an
+update, `with_group_term(term)` one that needs more of the group; `gated(reward, gate)` takes the
+length part away from the groups that the gate does not select; `with_parts` adds what the user's
+functions and the format check measure.
 """
 
 from collections.abc import Callable, Sequence
 
 from data.types import Completion, Group, Score, Verdict
-from rewards.protocols import Gate, LengthTerm, Reward, Verdicts
+from rewards.protocols import Gate, GroupTerm, LengthTerm, Reward, Verdicts
 
 Measure = Callable[[Completion, Verdict], dict[str, float]]
 """Parts of a score that one completion and its verdict give, by name."""
@@ -30,13 +31,18 @@ def correctness(verdicts: Verdicts) -> list[list[bool]]:
 
 
 def with_length(term: LengthTerm) -> Reward:
+    """Correctness plus a length term that is computed from each group's lengths."""
+    return with_group_term(lambda group, correct: term(group.lengths, correct))
+
+
+def with_group_term(term: GroupTerm) -> Reward:
     """Correctness plus a length term that is computed group by group."""
 
     def reward(groups: Sequence[Group], verdicts: Verdicts) -> list[list[Score]]:
         return [
             [
                 score(ok, **{LENGTH: value})
-                for ok, value in zip(correct, term(group.lengths, correct), strict=True)
+                for ok, value in zip(correct, term(group, correct), strict=True)
             ]
             for group, correct in zip(groups, correctness(verdicts), strict=True)
         ]

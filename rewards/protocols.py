@@ -35,3 +35,12 @@ class LengthTerm(Protocol):
     """The length part of each completion's reward, from one group's lengths and correctness [G]."""
 
     def __call__(self, lengths: Sequence[int], correct: Sequence[bool]) -> list[float]: ...
+
+
+class GroupTerm(Protocol):
+    """The length part of each completion's reward [G], from everything that is known of one group.
+
+    For terms that need more than lengths: the limit, the truncation, the prompt and its budget.
+    """
+
+    def __call__(self, group: Group, correct: Sequence[bool]) -> list[float]: ...

@@ -1,7 +1,7 @@
 import pytest
 
 from data.types import Verdict
-from rewards.compose import correctness, gated, score, with_length
+from rewards.compose import correctness, gated, score, with_group_term, with_length
 from rewards.correct import CorrectConfig, build_reward
 from tests.rewards.groups import group, verdicts
 
@@ -29,6 +29,23 @@ def test_a_length_term_sees_one_group_at_a_time():
 
     with_length(term)(GROUPS, VERDICTS)
     assert seen == [([10, 20], [True, False]), ([30, 40], [True, True])]
+
+
+def test_a_group_term_sees_the_whole_group():
+    seen = []
+
+    def term(group, correct):
+        seen.append((group, correct))
+        return [0.25] * len(correct)
+
+    scores = with_group_term(term)(GROUPS, VERDICTS)
+    assert seen == [(GROUPS[0], [True, False]), (GROUPS[1], [True, True])]
+    assert [[s.parts["length"] for s in row] for row in scores] == [[0.25, 0.25]] * 2
+
+
+def test_a_term_owes_every_completion_a_value():
+    with pytest.raises(ValueError, match="zip"):
+        with_group_term(lambda group, correct: [0.0])(GROUPS, VERDICTS)
 
 
 def test_correctness_and_length_are_added():
