@@ -15,6 +15,9 @@ from rewards.config import CustomRewardConfig
 from rewards.correct import CorrectConfig
 from rewards.gates.grpo_lambda import ThresholdConfig, TopFractionConfig
 from rewards.gates.none import NoGateConfig
+from rewards.length.da_dler import DaDlerConfig
+from rewards.length.dler import DlerCodeConfig, DlerConfig
+from rewards.length.dot import DotConfig
 from rewards.length.sigmoid import SigmoidConfig
 from rewards.verifiers.custom import CustomVerifierConfig
 from rewards.verifiers.exact import ExactConfig
@@ -48,6 +51,10 @@ GROUPS: Groups = {
     "reward": {
         "correct": Option(CorrectConfig, "rewards.correct:build_reward"),
         "sigmoid": Option(SigmoidConfig, "rewards.length.sigmoid:build_reward"),
+        "dler": Option(DlerConfig, "rewards.length.dler:build_reward"),
+        "dler_code": Option(DlerCodeConfig, "rewards.length.dler:build_code_reward"),
+        "da_dler": Option(DaDlerConfig, "rewards.length.da_dler:build_reward"),
+        "dot": Option(DotConfig, "rewards.length.dot:build_reward"),
         "custom": Option(CustomRewardConfig, "rewards.custom:build_reward"),
     },
     "gate": {

@@ -12,20 +12,22 @@ from pathlib import Path
 import yaml
 
 from data.sampler import PromptSampler
-from rl.algorithms.dynamic_sampling import Oversampling, outcomes_differ, rewards_differ
+from rl.algorithms.dynamic_sampling import Oversampling
 from rl.algorithms.table import group_advantages
 from rl.cli.inputs import read_inputs
 from rl.cli.judging import (
     build_reward,
     build_verifier,
     check_user_code,
+    group_filter,
+    group_revision,
     start_pool,
     training_verifier,
 )
 from rl.cli.options import build
 from rl.cli.problems import LAB, model_path
 from rl.cli.recipe import RecipeError
-from rl.config import RunConfig, SamplingFilter
+from rl.config import RunConfig
 from rl.errors import Interrupted
 from rl.learner.deepspeed_learner import DeepSpeedLearner
 from rl.learner.process_group import start_process_group, stop_process_group
@@ -42,7 +44,7 @@ from rl.run.tracker import start_tracker
 from rollout.background import BackgroundLoop
 from rollout.fingerprint import fingerprint, stale_parameters
 from rollout.recovery import Patience
-from rollout.stream import Keep, Stream, StreamSettings
+from rollout.stream import Stream, StreamSettings
 from rollout.supervisor import Started, Supervisor
 from rollout.transfer import PolicyEngine
 
@@ -94,7 +96,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
         verifier = build_verifier(config, pool)
         stream = Stream(
             engine, training_verifier(config, pool, verifier), group_filter(config), engine,
-            stream_settings(config), journal.fate,
+            stream_settings(config), journal.fate, group_revision(config),
         )  # fmt: skip
         engine.on_reissue = stream.reissued
         parts.enter_context(closing(stream))
@@ -202,15 +204,6 @@ def start_learner(parts: ExitStack, config: RunConfig) -> LearnerGroup:
     learner = LearnerGroup(DeepSpeedLearner(config, model_path(config), ranks), config, ranks)
     parts.enter_context(closing(learner))
     return learner
-
-
-def group_filter(config: RunConfig) -> Keep:
-    """Which groups are trained on: all, or under dynamic sampling those that differ within."""
-    if not config.algorithm.dynamic_sampling:
-        return lambda group, verdicts: True
-    if config.algorithm.dynamic_sampling_by is SamplingFilter.correctness:
-        return outcomes_differ
-    return partial(rewards_differ, reward=build("reward", config.reward))
 
 
 def stream_settings(config: RunConfig) -> StreamSettings:
