@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from rl.algorithms.dler import DlerCodeConfig, DlerConfig, dler, dler_code
 from rl.algorithms.dr_grpo import DrGrpoConfig, dr_grpo
+from rl.algorithms.gdpo import GdpoConfig, gdpo
 from rl.algorithms.group import Advantages
 from rl.algorithms.grpo import GrpoConfig, grpo
 from rl.algorithms.rloo import RlooConfig, rloo
@@ -20,6 +22,9 @@ ALGORITHMS: dict[str, Algorithm] = {
     "grpo": Algorithm(GrpoConfig, grpo),
     "dr_grpo": Algorithm(DrGrpoConfig, dr_grpo),
     "rloo": Algorithm(RlooConfig, rloo),
+    "dler": Algorithm(DlerConfig, dler),
+    "dler_code": Algorithm(DlerCodeConfig, dler_code),
+    "gdpo": Algorithm(GdpoConfig, gdpo),
 }
 
 
