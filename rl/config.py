@@ -104,6 +104,11 @@ class AlgorithmConfig:
     kl_coefficient: float = 0.0
     """Weight of KL(policy, initial model) in the loss; 0 loads no reference model."""
     kl_estimator: KlEstimator = KlEstimator.k3
+    kl_cov_fraction: float = 0.0
+    """Share of the tokens of an optimizer step that KL-Cov holds near the policy that began the
+    update: those of the largest covariance of log-prob and advantage (arXiv:2505.22617)."""
+    kl_cov_coefficient: float = 1.0
+    """Weight of the distance of those tokens in the loss."""
     dynamic_sampling: bool = False
     """Drop groups whose completions do not differ, and draw further prompts in their place."""
     dynamic_sampling_by: SamplingFilter = SamplingFilter.correctness
@@ -124,6 +129,17 @@ class AlgorithmConfig:
             found.append(f"algorithm.clip_high={self.clip_high}: set algorithm.clip_high>0")
         if self.kl_coefficient < 0:
             found.append(f"algorithm.kl_coefficient={self.kl_coefficient}: set it to 0 or more")
+        if not 0 <= self.kl_cov_fraction <= 1 or self.kl_cov_coefficient < 0:
+            found.append(
+                f"algorithm.kl_cov_fraction={self.kl_cov_fraction}, algorithm.kl_cov_coefficient="
+                f"{self.kl_cov_coefficient}: set a share of 0 (none) to 1, and 0 or more"
+            )
+        if self.kl_cov_fraction > 0 and self.num_minibatches == 1:
+            found.append(
+                f"algorithm.kl_cov_fraction={self.kl_cov_fraction} with algorithm.num_minibatches="
+                "1: the policy is still the one that began the update, so the term is 0; set "
+                "algorithm.num_minibatches>=2 or algorithm.kl_cov_fraction=0"
+            )
         if self.oversampling.asks_for_more and not self.dynamic_sampling:
             found.append(
                 "algorithm.oversampling without algorithm.dynamic_sampling: nothing is dropped, so "
