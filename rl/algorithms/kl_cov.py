@@ -18,7 +18,8 @@ def covariances(logprobs: Floats, advantages: Floats) -> NDArray[np.float64]:
     """
     certainty = logprobs.astype(np.float64)
     gain = advantages.astype(np.float64)
-    return (certainty - certainty.mean()) * (gain - gain.mean())
+    products: NDArray[np.float64] = (certainty - certainty.mean()) * (gain - gain.mean())
+    return products
 
 
 def held_tokens(logprobs: Floats, advantages: Floats, fraction: float) -> NDArray[np.int64]:
