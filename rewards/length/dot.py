@@ -123,4 +123,5 @@ def position_after(completion: Completion, num_tokens: int) -> int:
 
 
 def build_reward(config: DotConfig) -> Reward:
+    """The plain reward; it is given groups that `cut_outliers` has revised."""
     return correct_reward
