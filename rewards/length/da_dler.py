@@ -37,13 +37,13 @@ class DaDlerConfig(RewardConfig):
         return found
 
     def problems_in_run(self, group_size: int, max_response_tokens: int) -> list[str]:
-        longest = max(self.deadlines, default=0)
-        if longest <= max_response_tokens:
+        too_late = [deadline for deadline in self.deadlines if deadline > max_response_tokens]
+        if not too_late:
             return []
         return [
             f"reward.deadlines={self.deadlines} with limit.max_response_tokens="
             f"{max_response_tokens}: no completion runs so long; lower the deadlines, or set "
-            f"limit.max_response_tokens>={longest}"
+            f"limit.max_response_tokens>={max(too_late)}"
         ]
 
 

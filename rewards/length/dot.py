@@ -34,7 +34,7 @@ class DotConfig(CorrectConfig):
         return found
 
     def problems_in_run(self, group_size: int, max_response_tokens: int) -> list[str]:
-        if self.num_stds <= 0 or group_size >= smallest_group(self.num_stds):
+        if group_size >= smallest_group(self.num_stds):
             return []
         return [
             f"reward.num_stds={self.num_stds} with algorithm.group_size={group_size}: no length of "

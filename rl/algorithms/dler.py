@@ -56,9 +56,9 @@ def whitened_over_tokens(
     centred = [_centred(group) for group in rewards]
     values = list(chain.from_iterable(centred))
     tokens = list(chain.from_iterable(lengths))
-    mean = fmean(values, tokens)
-    squares = sum(n * (value - mean) ** 2 for value, n in zip(values, tokens, strict=True))
-    return _whitened(centred, mean, squares / max(sum(tokens) - 1, 1))
+    mean, total = fmean(values, tokens), sum(tokens)
+    variance = fmean(((value - mean) ** 2 for value in values), tokens)
+    return _whitened(centred, mean, variance * total / max(total - 1, 1))
 
 
 def dler(config: DlerConfig) -> Advantages:

@@ -142,3 +142,12 @@ def test_a_deadline_beyond_the_limit_is_a_problem():
     assert DaDlerConfig().problems_in_run(group_size=8, max_response_tokens=4000) == []
     (problem,) = DaDlerConfig().problems_in_run(group_size=8, max_response_tokens=3999)
     assert problem.startswith("reward.deadlines=[4000, 2000] with limit.max_response_tokens=3999")
+
+
+def test_as_many_finishes_as_lengths_are_needed():
+    with pytest.raises(ValueError, match="zip"):
+        da_dler_length_terms([9, 5], [True, False], [False], *TIERS)
+
+
+def test_a_deadline_of_one_token_is_allowed():
+    assert DaDlerConfig(deadlines=[2, 1]).problems() == []

@@ -95,3 +95,9 @@ def test_a_weight_of_a_part_that_is_none_is_refused():
     groups, _ = scored(CORRECT)
     with pytest.raises(ValueError, match=r"algorithm.weights.lenght=2.0: .* parts correct, length"):
         gdpo(GdpoConfig(weights={"lenght": 2.0}))(groups, SCORES)
+
+
+@pytest.mark.parametrize("other", [[[0.0, 1.0, 0.0]], [[0.0, 1.0], [0.0, 1.0, 0.0]]])
+def test_every_part_has_a_value_for_every_completion(other):
+    with pytest.raises(ValueError, match="zip"):
+        gdpo_advantages({"correct": CORRECT, "length": other}, {})
