@@ -151,3 +151,8 @@ def test_as_many_finishes_as_lengths_are_needed():
 
 def test_a_deadline_of_one_token_is_allowed():
     assert DaDlerConfig(deadlines=[2, 1]).problems() == []
+
+
+def test_the_limit_that_would_do_is_that_of_the_longest_deadline():
+    (problem,) = DaDlerConfig().problems_in_run(group_size=8, max_response_tokens=1000)
+    assert problem.endswith("set limit.max_response_tokens>=4000")
