@@ -85,6 +85,10 @@ class RewardConfig:
         """Properties of `laconic reward check` that the paper's formula lacks, each with why."""
         return {}
 
+    def problems_in_run(self, group_size: int, max_response_tokens: int) -> list[str]:
+        """What is wrong with these options in a run of groups and limits of this size."""
+        return []
+
 
 @dataclass(kw_only=True)
 class GateConfig:

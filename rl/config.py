@@ -30,6 +30,15 @@ class KlEstimator(Enum):
     k3 = "k3"
 
 
+class SamplingFilter(Enum):
+    """What must differ within a group that dynamic sampling keeps."""
+
+    correctness = "correctness"
+    """Verdicts, before any shaping (DAPO)."""
+    reward = "reward"
+    """Rewards of the `reward` option (DLER): a right answer that is too long differs."""
+
+
 class Schedule(Enum):
     """Learning-rate schedules after warm-up."""
 
@@ -48,6 +57,39 @@ class TrackerMode(Enum):
 
 
 @dataclass(kw_only=True)
+class OversamplingConfig:
+    """Prompts that dynamic sampling asks for at once, for each group that it needs.
+
+    The factor is predicted from the shares of groups that the latest steps kept
+    (`rl.algorithms.dynamic_sampling`). With `initial` and `highest` 1, as they are, what is dropped
+    is drawn again in further rounds.
+    """
+
+    history_steps: int = 20
+    initial: float = 1.0
+    """The factor of the first step."""
+    lowest: float = 1.0
+    highest: float = 1.0
+
+    def problems(self) -> list[str]:
+        found = []
+        if self.history_steps < 1:
+            found.append(
+                f"algorithm.oversampling.history_steps={self.history_steps}: set it to 1 or more"
+            )
+        if not (self.initial >= 1 and 1 <= self.lowest <= self.highest):
+            found.append(
+                f"algorithm.oversampling: initial={self.initial}, lowest={self.lowest}, "
+                f"highest={self.highest}: set initial>=1 and 1<=lowest<=highest"
+            )
+        return found
+
+    @property
+    def asks_for_more(self) -> bool:
+        return max(self.initial, self.highest) > 1
+
+
+@dataclass(kw_only=True)
 class AlgorithmConfig:
     """Base of the `algorithm` group: what every policy-gradient method shares."""
 
@@ -62,8 +104,15 @@ class AlgorithmConfig:
     kl_coefficient: float = 0.0
     """Weight of KL(policy, initial model) in the loss; 0 loads no reference model."""
     kl_estimator: KlEstimator = KlEstimator.k3
+    kl_cov_fraction: float = 0.0
+    """Share of the tokens of an optimizer step that KL-Cov holds near the policy that began the
+    update: those of the largest covariance of log-prob and advantage (arXiv:2505.22617)."""
+    kl_cov_coefficient: float = 1.0
+    """Weight of the distance of those tokens in the loss."""
     dynamic_sampling: bool = False
-    """Drop groups that are all right or all wrong, and draw further prompts in their place."""
+    """Drop groups whose completions do not differ, and draw further prompts in their place."""
+    dynamic_sampling_by: SamplingFilter = SamplingFilter.correctness
+    oversampling: OversamplingConfig = field(default_factory=OversamplingConfig)
 
     def problems(self) -> list[str]:
         found = []
@@ -80,7 +129,24 @@ class AlgorithmConfig:
             found.append(f"algorithm.clip_high={self.clip_high}: set algorithm.clip_high>0")
         if self.kl_coefficient < 0:
             found.append(f"algorithm.kl_coefficient={self.kl_coefficient}: set it to 0 or more")
-        return found
+        if not 0 <= self.kl_cov_fraction <= 1 or self.kl_cov_coefficient < 0:
+            found.append(
+                f"algorithm.kl_cov_fraction={self.kl_cov_fraction}, algorithm.kl_cov_coefficient="
+                f"{self.kl_cov_coefficient}: set a share of 0 (none) to 1, and 0 or more"
+            )
+        if self.kl_cov_fraction > 0 and self.num_minibatches == 1:
+            found.append(
+                f"algorithm.kl_cov_fraction={self.kl_cov_fraction} with algorithm.num_minibatches="
+                "1: the policy is still the one that began the update, so the term is 0; set "
+                "algorithm.num_minibatches>=2 or algorithm.kl_cov_fraction=0"
+            )
+        if self.oversampling.asks_for_more and not self.dynamic_sampling:
+            found.append(
+                "algorithm.oversampling without algorithm.dynamic_sampling: nothing is dropped, so "
+                "nothing more is needed; set algorithm.dynamic_sampling=true, or initial and "
+                "highest to 1"
+            )
+        return found + self.oversampling.problems()
 
 
 @dataclass(kw_only=True)

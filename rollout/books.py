@@ -34,7 +34,7 @@ class Fate(StrEnum):
     ABORTED = "aborted"
     """It was cancelled, or the engine gave it up."""
     UNUSED = "unused"
-    """The stream closed before a batch took its group."""
+    """No batch took its group: there were enough, or the stream closed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

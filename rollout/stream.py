@@ -1,8 +1,9 @@
 """The stream: prompts go in, judged groups come out, while others still generate.
 
 Flow of a completion, on the background loop: engine -> verifier -> its group. Flow of a group, once
-its last completion is judged: too few left -> `keep` (dynamic sampling) -> ready -> staleness -> a
-batch. The loop's thread blocks in `next_batch`; all state is touched on the background loop only.
+its last completion is judged: too few left -> `revise` -> `keep` (dynamic sampling) -> ready ->
+staleness -> a batch. The loop's thread blocks in `next_batch`; all state is touched on the
+background loop only.
 
 With `max_staleness=0` groups come out in the order in which they went in, whichever ended first:
 the batch does not depend on timing and holds no bias toward short completions.
@@ -10,7 +11,7 @@ the batch does not depend on timing and holds no bias toward short completions.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Protocol
@@ -20,8 +21,10 @@ from rollout.background import Runner
 from rollout.books import Books, Fate, FateRecord, room
 from rollout.engine import Engine, EngineError, Sampling
 
-Keep = Callable[[list[Verdict]], bool]
+Keep = Callable[[Group, Sequence[Verdict]], bool]
 """Whether a group with these verdicts is worth training on."""
+Revise = Callable[[Group, Sequence[Verdict]], tuple[Group, Sequence[Verdict]]]
+"""What a method makes of a judged group before it is kept or dropped; order and ids stay."""
 MIN_GROUP = 2
 
 
@@ -65,6 +68,11 @@ class Judged:
     """The oldest weights that sampled a token of the group."""
 
 
+def as_it_is(group: Group, verdicts: Sequence[Verdict]) -> tuple[Group, Sequence[Verdict]]:
+    """The revision of methods that have none."""
+    return group, verdicts
+
+
 @dataclass(slots=True, eq=False)
 class _Open:
     """A submitted group; `judged` is set when its last completion is, unless it is dropped."""
@@ -99,10 +107,12 @@ class Stream:
         loop: Runner,
         settings: StreamSettings,
         on_fate: Callable[[FateRecord], None] = lambda record: None,
+        revise: Revise = as_it_is,
     ) -> None:
         self._engine = engine
         self._verify = verify
         self._keep = keep
+        self._revise = revise
         self._loop = loop
         self._settings = settings
         self._on_fate = on_fate
@@ -144,6 +154,13 @@ class Stream:
         """
         try:
             return self._loop.run(self._take(num_groups, version))
+        finally:
+            self._tell()
+
+    def drop_rest(self) -> int:
+        """Waits for what still runs and drops what no batch took; returns how many groups."""
+        try:
+            return self._loop.run(self._drop_ready())
         finally:
             self._tell()
 
@@ -227,23 +244,25 @@ class Stream:
     def _settle(self, group: _Open) -> None:
         """The last completion is judged: the group is dropped, or becomes ready in its turn."""
         pairs = [pair for pair in group.pairs if pair is not None]
-        verdicts = [verdict for _, verdict in pairs]
         completions = tuple(completion for completion, _ in pairs)
         if len(pairs) < MIN_GROUP:
             self._drop(completions, Fate.TOO_FEW)
-        elif not self._keep(verdicts):
-            self._drop(completions, Fate.UNIFORM)
         else:
-            group.judged = Judged(
-                group=Group(prompt=group.request.prompt, completions=completions),
-                verdicts=tuple(verdicts),
-                oldest_version=min(c.weight_versions[0] for c in completions),
-            )
+            whole = Group(prompt=group.request.prompt, completions=completions)
+            group.judged = self._revised(whole, [verdict for _, verdict in pairs])
         group.settled = True
         group.pairs = []
         self._groups.running -= 1
         self._release(group)
         self._changed.set()
+
+    def _revised(self, whole: Group, judgements: Sequence[Verdict]) -> Judged | None:
+        group, verdicts = self._revise(whole, judgements)
+        if not self._keep(group, verdicts):
+            self._drop(group.completions, Fate.UNIFORM)
+            return None
+        oldest = min(completion.weight_versions[0] for completion in group.completions)
+        return Judged(group=group, verdicts=tuple(verdicts), oldest_version=oldest)
 
     def _release(self, group: _Open) -> None:
         in_order, released = self._groups.in_order, []
@@ -260,19 +279,32 @@ class Stream:
     async def _take(self, num_groups: int, version: int) -> list[Judged]:
         oldest = version - self._settings.max_staleness
         while True:
-            if self._failure is not None:
-                raise self._failure
+            await self._until(lambda: self._enough(num_groups))
+            self._drop_stale(oldest)
             if self._enough(num_groups):
-                self._drop_stale(oldest)
-                if self._enough(num_groups):
-                    break
-            self._changed.clear()
-            await self._changed.wait()
+                break
         ready = self._groups.ready
         batch = [ready.popleft() for _ in range(min(num_groups, len(ready)))]
         for judged in batch:
             self._drop(judged.group.completions, Fate.TRAINED)
         return batch
+
+    async def _drop_ready(self) -> int:
+        await self._until(lambda: not self._groups.running)
+        rest, self._groups.ready = self._groups.ready, deque()
+        for judged in rest:
+            self._drop(judged.group.completions, Fate.UNUSED)
+        return len(rest)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Waits for `condition`; raises the first failure of a request."""
+        while True:
+            if self._failure is not None:
+                raise self._failure
+            if condition():
+                return
+            self._changed.clear()
+            await self._changed.wait()
 
     def _enough(self, num_groups: int) -> bool:
         return len(self._groups.ready) >= num_groups or not self._groups.running

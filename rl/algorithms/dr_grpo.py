@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rl.algorithms.group import GroupAdvantages, per_group
+from rl.algorithms.group import Advantages, per_group
 from rl.config import Aggregation, AlgorithmConfig
 
 
@@ -26,6 +26,6 @@ def dr_grpo_advantages(rewards: Sequence[float]) -> list[float]:
     return [reward - mean for reward in rewards]
 
 
-def dr_grpo(config: DrGrpoConfig) -> GroupAdvantages:
-    """The advantages of a batch [P][G]; `config` has nothing that changes them."""
+def dr_grpo(config: DrGrpoConfig) -> Advantages:
+    """The advantages of an update [P][G]; `config` has nothing that changes them."""
     return per_group(dr_grpo_advantages)

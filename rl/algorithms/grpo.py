@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from rl.algorithms.group import GroupAdvantages, per_group
+from rl.algorithms.group import Advantages, per_group
 from rl.config import AlgorithmConfig
 
 
@@ -39,6 +39,6 @@ def grpo_advantages(
     return [(reward - mean) / scale for reward in rewards]
 
 
-def grpo(config: GrpoConfig) -> GroupAdvantages:
-    """The advantages of a batch [P][G] under `config`."""
+def grpo(config: GrpoConfig) -> Advantages:
+    """The advantages of an update [P][G] under `config`."""
     return per_group(partial(grpo_advantages, std_floor=config.std_floor))

@@ -40,3 +40,12 @@ def surrogate_metrics(
         "clip_ratio/high_mean": high.float(),
         "clip_ratio/region_mean": (low | high).float(),
     }
+
+
+def kl_cov_penalty(logprobs: Tensor, old_logprobs: Tensor, held: Tensor) -> Tensor:
+    """|log policy - log old policy| on the tokens that are held, 0 on all others.
+
+    KL-Cov (arXiv:2505.22617), KL as in its released code. `held` is a mask, chosen by
+    `rl.algorithms.kl_cov.held_tokens`. Where the policies are equal its gradient is 0.
+    """
+    return (logprobs - old_logprobs).abs().where(held, 0.0)

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rl.algorithms.group import GroupAdvantages, per_group
+from rl.algorithms.group import Advantages, per_group
 from rl.config import Aggregation, AlgorithmConfig
 
 
@@ -28,6 +28,6 @@ def rloo_advantages(rewards: Sequence[float]) -> list[float]:
     return [scale * (reward - mean) for reward in rewards]
 
 
-def rloo(config: RlooConfig) -> GroupAdvantages:
-    """The advantages of a batch [P][G]; `config` has nothing that changes them."""
+def rloo(config: RlooConfig) -> Advantages:
+    """The advantages of an update [P][G]; `config` has nothing that changes them."""
     return per_group(rloo_advantages)

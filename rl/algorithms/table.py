@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from rl.algorithms.dler import DlerCodeConfig, DlerConfig, dler, dler_code
 from rl.algorithms.dr_grpo import DrGrpoConfig, dr_grpo
-from rl.algorithms.group import GroupAdvantages
+from rl.algorithms.gdpo import GdpoConfig, gdpo
+from rl.algorithms.group import Advantages
 from rl.algorithms.grpo import GrpoConfig, grpo
 from rl.algorithms.rloo import RlooConfig, rloo
 from rl.config import AlgorithmConfig
@@ -12,7 +14,7 @@ from rl.config import AlgorithmConfig
 
 class Algorithm(NamedTuple):
     config: type[AlgorithmConfig]
-    advantages: Callable[[Any], GroupAdvantages]
+    advantages: Callable[[Any], Advantages]
     """Builds the advantage function from an instance of `config`."""
 
 
@@ -20,10 +22,13 @@ ALGORITHMS: dict[str, Algorithm] = {
     "grpo": Algorithm(GrpoConfig, grpo),
     "dr_grpo": Algorithm(DrGrpoConfig, dr_grpo),
     "rloo": Algorithm(RlooConfig, rloo),
+    "dler": Algorithm(DlerConfig, dler),
+    "dler_code": Algorithm(DlerCodeConfig, dler_code),
+    "gdpo": Algorithm(GdpoConfig, gdpo),
 }
 
 
-def group_advantages(config: AlgorithmConfig) -> GroupAdvantages:
-    """The advantage function that `config` chooses, over the rewards of a batch [P][G]."""
+def group_advantages(config: AlgorithmConfig) -> Advantages:
+    """The advantage function that `config` chooses, over the scored groups of an update."""
     builders = {algorithm.config: algorithm.advantages for algorithm in ALGORITHMS.values()}
     return builders[type(config)](config)

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 from data.memory import PromptMemory
 from rewards.compose import gated, with_parts
@@ -10,13 +11,17 @@ from rewards.config import CustomRewardConfig, VerifierConfig
 from rewards.format import format_part
 from rewards.functions import function_jobs, with_functions
 from rewards.gates.none import NoGateConfig
+from rewards.length.dot import DotConfig, cut_outliers
 from rewards.pool import Job, PoolError, WorkerPool, make_pool
 from rewards.process import in_its_own_process, reward_job
 from rewards.protocols import Reward, Verifier
 from rewards.verifiers.custom import CustomVerifierConfig, verifier_job
+from rl.algorithms.dynamic_sampling import outcomes_differ, rewards_differ
+from rl.cli.inputs import read_tokenizer
 from rl.cli.options import build, build_offering
-from rl.config import RunConfig
+from rl.config import RunConfig, SamplingFilter
 from rollout.background import BackgroundLoop
+from rollout.stream import Keep, Revise, as_it_is
 
 
 def start_pool(
@@ -59,6 +64,28 @@ def build_reward(
     if weight := config.reward.format_weight:
         reward = with_parts(reward, lambda c, verdict: {"format": format_part(c, weight)})
     return reward
+
+
+def group_revision(config: RunConfig) -> Revise:
+    """What a judged group becomes before dynamic sampling sees it: DOT cuts its outliers."""
+    if not isinstance(config.reward, DotConfig):
+        return as_it_is
+    tokenizer = read_tokenizer(config)
+    return partial(
+        cut_outliers,
+        num_stds=config.reward.num_stds,
+        margin_tokens=config.reward.margin_tokens,
+        decode=lambda ids: str(tokenizer.decode(ids.tolist(), skip_special_tokens=True)),
+    )
+
+
+def group_filter(config: RunConfig) -> Keep:
+    """Which groups are trained on: all, or under dynamic sampling those that differ within."""
+    if not config.algorithm.dynamic_sampling:
+        return lambda group, verdicts: True
+    if config.algorithm.dynamic_sampling_by is SamplingFilter.correctness:
+        return outcomes_differ
+    return partial(rewards_differ, reward=build("reward", config.reward))
 
 
 def check_user_code(config: RunConfig) -> None:

@@ -25,6 +25,9 @@ from rewards.gates.grpo_lambda import ThresholdConfig, TopFractionConfig
 from rewards.gates.none import NoGateConfig
 from rewards.gates.some_correct import SomeCorrectConfig
 from rewards.length.cosine import CosineConfig
+from rewards.length.da_dler import DaDlerConfig
+from rewards.length.dler import DlerCodeConfig, DlerConfig
+from rewards.length.dot import DotConfig
 from rewards.length.effort import EffortConfig, GroupEffortConfig, MovingEffortConfig
 from rewards.length.hapo import HapoConfig
 from rewards.length.kimi import KimiConfig
@@ -89,6 +92,10 @@ GROUPS: Groups = {
         "effort": Option(EffortConfig, "rewards.length.effort:build_reward"),
         "effort_group": Option(GroupEffortConfig, "rewards.length.effort:build_group"),
         "effort_moving": Option(MovingEffortConfig, "rewards.length.effort:build_moving"),
+        "dler": Option(DlerConfig, "rewards.length.dler:build_reward"),
+        "dler_code": Option(DlerCodeConfig, "rewards.length.dler:build_code_reward"),
+        "da_dler": Option(DaDlerConfig, "rewards.length.da_dler:build_reward"),
+        "dot": Option(DotConfig, "rewards.length.dot:build_reward"),
         "custom": Option(CustomRewardConfig, "rewards.custom:build_reward"),
     },
     "gate": {

@@ -5,11 +5,14 @@ import re
 from pathlib import Path
 
 from data.config import ModelConfig
+from rewards.config import CustomRewardConfig
 from rewards.correct import CorrectConfig
 from rewards.gates.none import NoGateConfig
+from rewards.length.effort import MovingEffortConfig
+from rewards.length.hapo import HapoConfig
 from rl.cli.budget_problems import budget_problems
 from rl.cli.machine import Machine, chosen_placement
-from rl.config import RunConfig
+from rl.config import RunConfig, SamplingFilter
 from rl.limits.palu import PaluConfig
 from rl.run.config import GuardAction
 from rollout.config import Placement, Speculation, VllmConfig
@@ -30,6 +33,7 @@ def run_problems(config: RunConfig, machine: Machine) -> list[str]:
         _sizes,
         _combinations,
         budget_problems,
+        _scoring,
         _resume,
         _not_available,
         _model,
@@ -130,6 +134,23 @@ def _combinations(config: RunConfig) -> list[str]:
             f"evaluation.caps={config.evaluation.caps}: completions end at limit."
             f"max_response_tokens={config.limit.max_response_tokens}, so nothing is known beyond; "
             "lower the caps or raise the limit"
+        )
+    return found
+
+
+def _scoring(config: RunConfig) -> list[str]:
+    """What the reward asks of the run, and what dynamic sampling asks of the reward."""
+    algorithm = config.algorithm
+    found = config.reward.problems_in_run(algorithm.group_size, config.limit.max_response_tokens)
+    by_reward = algorithm.dynamic_sampling_by is SamplingFilter.reward
+    sees_update = not isinstance(config.gate, NoGateConfig) or isinstance(
+        config.reward, CustomRewardConfig | HapoConfig | MovingEffortConfig
+    )
+    if algorithm.dynamic_sampling and by_reward and sees_update:
+        found.append(
+            "algorithm.dynamic_sampling_by=reward with a gate, reward=custom or a reward that "
+            "remembers: a group is kept or dropped before the update is complete that these are "
+            "given; set algorithm.dynamic_sampling_by=correctness"
         )
     return found
 

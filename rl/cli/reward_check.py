@@ -19,9 +19,10 @@ from rich.table import Table
 from data.memory import PromptMemory
 from data.types import Completion, Score
 from rewards.check import Finding, MakeReward, Sweep, findings, sweep
+from rewards.compose import score
 from rewards.config import CustomRewardConfig
 from rewards.protocols import RewardError
-from rl.algorithms.dynamic_sampling import keep
+from rl.algorithms.dynamic_sampling import outcomes_differ
 from rl.algorithms.polarity import effective_weight, flip_rate, length_only_rate
 from rl.algorithms.table import group_advantages
 from rl.cli.compose import compose
@@ -119,8 +120,8 @@ def examine(config: RunConfig, recipe: str = "") -> Report:
         trained = trained_groups(config, sweep(size, limit, kinds))
         scores = make()(trained.groups, trained.verdicts)
     advantages = group_advantages(config.algorithm)
-    with_length = advantages([[score.total for score in row] for row in scores])
-    without = advantages([[float(ok) for ok in row] for row in trained.correct])
+    with_length = advantages(trained.groups, scores)
+    without = advantages(trained.groups, [[score(ok) for ok in row] for row in trained.correct])
     groups = [
         list(map(_sample, group.completions, row, values, plains))
         for group, row, values, plains in zip(
@@ -156,7 +157,7 @@ def trained_groups(config: RunConfig, swept: Sweep) -> Sweep:
     if not config.algorithm.dynamic_sampling:
         return swept
     pairs = zip(swept.groups, swept.verdicts, strict=True)
-    mixed = [(group, judged) for group, judged in pairs if keep(list(judged))]
+    mixed = [(group, judged) for group, judged in pairs if outcomes_differ(group, judged)]
     return Sweep(groups=[group for group, _ in mixed], verdicts=[judged for _, judged in mixed])
 
 

@@ -5,7 +5,6 @@ Rank 0 leads: it owns data, engine, stream and loop. The other ranks serve the l
 
 import json
 import os
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -14,14 +13,15 @@ import yaml
 
 from data.memory import PromptMemory
 from data.sampler import PromptSampler
-from data.types import Verdict
-from rl.algorithms.dynamic_sampling import keep
+from rl.algorithms.dynamic_sampling import Oversampling
 from rl.algorithms.table import group_advantages
 from rl.cli.inputs import read_inputs
 from rl.cli.judging import (
     build_reward,
     build_verifier,
     check_user_code,
+    group_filter,
+    group_revision,
     start_pool,
     training_verifier,
 )
@@ -98,7 +98,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
         verifier = build_verifier(config, pool)
         stream = Stream(
             engine, training_verifier(config, pool, verifier), group_filter(config), engine,
-            stream_settings(config), journal.fate,
+            stream_settings(config), journal.fate, group_revision(config),
         )  # fmt: skip
         engine.on_reissue = stream.reissued
         parts.enter_context(closing(stream))
@@ -109,6 +109,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
             config=config,
             sampler=PromptSampler(inputs.training, config.seed),
             memory=memory,
+            oversampling=Oversampling(config.algorithm.oversampling),
             limit=limit,
             stream=stream,
             reward=build_reward(config, parts, loop, memory),
@@ -207,11 +208,6 @@ def start_learner(parts: ExitStack, config: RunConfig) -> LearnerGroup:
     learner = LearnerGroup(DeepSpeedLearner(config, model_path(config), ranks), config, ranks)
     parts.enter_context(closing(learner))
     return learner
-
-
-def group_filter(config: RunConfig) -> Callable[[list[Verdict]], bool]:
-    """Which groups are trained on: those of mixed outcome under dynamic sampling, else all."""
-    return keep if config.algorithm.dynamic_sampling else lambda verdicts: True
 
 
 def stream_settings(config: RunConfig) -> StreamSettings:

@@ -4,7 +4,7 @@ groups -> rows_of -> split_minibatches (assigns the loss weights) -> micro-batch
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from data.types import Completion, Group, LogProbs, SpanKind, TokenIds
 from rl.algorithms.aggregation import RowWeights
+from rl.algorithms.kl_cov import held_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,8 @@ class Row:
 
     `mask` [T] is True on tokens that train: those that the policy sampled. `advantages` [T] are
     per token. `weight` is the factor of the row's token sum in the loss of its minibatch. Rows of
-    equal `group` answer one prompt and share a minibatch.
+    equal `group` answer one prompt and share a minibatch. `held` are the positions [K] of the
+    tokens that KL-Cov holds.
     """
 
     token_ids: TokenIds
@@ -30,6 +32,7 @@ class Row:
     advantages: NDArray[np.float32]
     weight: float = 0.0
     group: int = 0
+    held: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
 
     @property
     def num_tokens(self) -> int:
@@ -98,6 +101,23 @@ def weighted(rows: Sequence[Row], weigh: RowWeights) -> list[Row]:
     """`rows`, the rows of one optimizer step, with the weights that `weigh` gives them."""
     weights = weigh([row.num_trained for row in rows])
     return [replace(row, weight=weight) for row, weight in zip(rows, weights, strict=True)]
+
+
+def with_held_tokens(rows: Sequence[Row], fraction: float) -> list[Row]:
+    """`rows`, the rows of one optimizer step, with the tokens that KL-Cov holds in them.
+
+    Tokens are weighed by the sampler's log-probs: the choice knows all ranks and micro-batches
+    before any of them has run.
+    """
+    logprobs = np.concatenate([row.sampler_logprobs[row.mask] for row in rows])
+    advantages = np.concatenate([row.advantages[row.mask] for row in rows])
+    is_held = np.zeros(len(logprobs), np.bool_)
+    is_held[held_tokens(logprobs, advantages, fraction)] = True
+    parts = np.split(is_held, np.cumsum([row.num_trained for row in rows])[:-1])
+    return [
+        replace(row, held=np.flatnonzero(row.mask)[part].astype(np.int32))
+        for row, part in zip(rows, parts, strict=True)
+    ]
 
 
 def dummy_row() -> Row:

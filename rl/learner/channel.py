@@ -100,8 +100,8 @@ class Packed(NamedTuple):
     """Rows as two flat buffers.
 
     integers: minibatches, then per minibatch its micro-batches, then per micro-batch its rows, then
-    per row prompt length, response length, group, token ids, mask. floats: per row weight, sampler
-    log-probs, advantages.
+    per row prompt length, response length, group, number of held tokens, token ids, mask, held
+    positions. floats: per row weight, sampler log-probs, advantages.
     """
 
     integers: NDArray[np.int32]
@@ -116,8 +116,9 @@ def pack(work: Work) -> Packed:
         for micro in minibatch:
             integers.append(_ints(len(micro)))
             for row in micro:
-                integers.append(_ints(row.prompt_length, row.response_length, row.group))
-                integers += [row.token_ids, row.mask.astype(np.int32)]
+                header = (row.prompt_length, row.response_length, row.group, len(row.held))
+                integers.append(_ints(*header))
+                integers += [row.token_ids, row.mask.astype(np.int32), row.held]
                 floats.append(np.array([row.weight], dtype=np.float32))
                 floats += [row.sampler_logprobs, row.advantages]
     return Packed(np.concatenate(integers), np.concatenate([*floats, np.zeros(0, np.float32)]))
@@ -147,11 +148,12 @@ class _Reader:
         return self._packed.floats[self._float - count : self._float]
 
     def row(self) -> Row:
-        prompt, response, group = (int(n) for n in self.integers(3))
+        prompt, response, group, num_held = (int(n) for n in self.integers(4))
         return Row(
             token_ids=self.integers(prompt + response),
             prompt_length=prompt,
             mask=self.integers(response).astype(np.bool_),
+            held=self.integers(num_held),
             weight=float(self.floats(1)[0]),
             sampler_logprobs=self.floats(response),
             advantages=self.floats(response),

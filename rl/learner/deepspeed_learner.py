@@ -16,8 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from data.types import LogProbs
-from rl.algorithms.kl import KL
-from rl.algorithms.losses import clipped_surrogate, importance_ratio, surrogate_metrics
+from rl.algorithms.losses import importance_ratio
 from rl.config import RunConfig
 from rl.disk import sync_tree
 from rl.learner.batch import Row, dummy_row
@@ -28,6 +27,7 @@ from rl.learner.engine import deepspeed_config, frozen_engine, gradient_norm, tr
 from rl.learner.flat import flatten
 from rl.learner.logprobs import TokenLogprobs
 from rl.learner.model import add_lora, enable_checkpointing, load_model
+from rl.learner.objective import token_losses
 from rl.learner.policy import Policy, pad_rows
 from rl.learner.process_group import Ranks
 from rl.learner.rng import read_generators, seed_generators, write_generators
@@ -270,14 +270,8 @@ class DeepSpeedLearner:
         logprobs, entropies = self._call(self._engine, rows)
         old = logprobs.detach() if old is None else old
         ratio = importance_ratio(logprobs, old)
-        clip = (self._algorithm.clip_low, self._algorithm.clip_high)
-        losses = clipped_surrogate(ratio, flat.advantages, *clip)
-        means = {"entropy": entropies} | surrogate_metrics(ratio, flat.advantages, *clip)
-        if reference is not None:
-            kl = KL[self._algorithm.kl_estimator](logprobs, reference)
-            losses = losses + self._algorithm.kl_coefficient * kl
-            means["kl"] = kl
-        diagnostics.add(flat, means, ratio, old)
+        losses, means = token_losses(self._algorithm, flat, ratio, logprobs, old, reference)
+        diagnostics.add(flat, {"entropy": entropies} | means, ratio, old)
         return (flat.weights * losses.masked_fill(~flat.mask, 0.0)).sum()
 
     def _set_learning_rate(self) -> float:

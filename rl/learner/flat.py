@@ -16,8 +16,8 @@ from rl.learner.batch import Row
 class FlatRows:
     """Tensors [N] over the response tokens of all rows.
 
-    `rows` is the row of each token and `weights` that row's weight; `lengths` [B] are the trained
-    tokens of each row.
+    `rows` is the row of each token and `weights` that row's weight; `held` marks the tokens that
+    KL-Cov holds; `lengths` [B] are the trained tokens of each row.
     """
 
     mask: Tensor
@@ -25,6 +25,7 @@ class FlatRows:
     sampler_logprobs: Tensor
     weights: Tensor
     rows: Tensor
+    held: Tensor
     lengths: Tensor
 
     def row_means(self, values: Tensor) -> Tensor:
@@ -46,6 +47,14 @@ def flatten(rows: Sequence[Row], device: torch.device) -> FlatRows:
         "sampler_logprobs": np.concatenate([row.sampler_logprobs for row in rows]),
         "weights": weights[numbers],
         "rows": numbers,
+        "held": np.concatenate([held_mask(row) for row in rows]),
         "lengths": np.array([row.num_trained for row in rows]),
     }
     return FlatRows(**{name: torch.from_numpy(a).to(device) for name, a in arrays.items()})
+
+
+def held_mask(row: Row) -> NDArray[np.bool_]:
+    """True [T] on the tokens that KL-Cov holds."""
+    mask = np.zeros(row.response_length, np.bool_)
+    mask[row.held] = True
+    return mask

@@ -13,9 +13,10 @@ from data.sampler import PromptSampler
 from data.types import Group, Score, Verdict
 from rewards.protocols import Reward
 from rl.algorithms.aggregation import row_weights
-from rl.algorithms.group import GroupAdvantages
+from rl.algorithms.dynamic_sampling import Oversampling
+from rl.algorithms.group import Advantages
 from rl.config import RunConfig
-from rl.learner.batch import rows_of, split_minibatches
+from rl.learner.batch import rows_of, split_minibatches, with_held_tokens
 from rl.learner.ranks import LearnerGroup
 from rl.limits.limit import Limit
 from rl.run.interrupts import Interrupts
@@ -45,10 +46,11 @@ class Run:
     config: RunConfig
     sampler: PromptSampler
     memory: PromptMemory
+    oversampling: Oversampling
     limit: Limit
     stream: Stream
     reward: Reward
-    advantages: GroupAdvantages
+    advantages: Advantages
     learner: LearnerGroup
     transfer: Transfer
     probe: Probe
@@ -59,12 +61,14 @@ class Run:
         return {
             "sampler": self.sampler.state(),
             "memory": self.memory.state(),
+            "oversampling": self.oversampling.state(),
             "limit": self.limit.state(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
         self.sampler.load(state["sampler"])
         self.memory.load(state["memory"])
+        self.oversampling.load(state["oversampling"])
         self.limit.load(state["limit"])
 
 
@@ -79,18 +83,22 @@ def train(run: Run, first_step: int, after_step: AfterStep) -> None:
     for index in range(first_step, run.config.num_steps):
         watch = Stopwatch()
         with run.interrupts.allowed(), watch("rollout"):
-            groups, verdicts = roll_out(run, index)
+            groups, verdicts, kept_share = roll_out(run, index)
         with run.interrupts.allowed(), watch("score"):
             scores = run.reward(groups, verdicts)
-            advantages = run.advantages([[s.total for s in group] for group in scores])
+            advantages = run.advantages(groups, scores)
             rows = rows_of(groups, advantages)
             minibatches = split_minibatches(rows, algorithm.num_minibatches, weigh)
+            if share := algorithm.kl_cov_fraction:
+                minibatches = [with_held_tokens(rows, share) for rows in minibatches]
         with watch("learn"):
             metrics = run.learner.update(minibatches)
         with watch("sync"):
             run.learner.publish(run.transfer, index + 1)
         with watch("probe"):
             metrics |= run.probe(index + 1)
+        metrics["rollout/kept_share"] = kept_share
+        run.oversampling.observe(kept_share)
         metrics |= run.limit.observe(groups, verdicts)
         after_step(
             run,
@@ -106,22 +114,28 @@ def train(run: Run, first_step: int, after_step: AfterStep) -> None:
         )
 
 
-def roll_out(run: Run, step: int) -> tuple[list[Group], list[list[Verdict]]]:
-    """The judged groups of one update; draws again for groups that the stream dropped."""
+def roll_out(run: Run, step: int) -> tuple[list[Group], list[list[Verdict]], float]:
+    """The judged groups of one update, and the share of the sampled groups that was kept.
+
+    Draws again for groups that the stream dropped; what is kept beyond the need is dropped, too.
+    """
     wanted = run.config.prompts_per_step
     judged: list[Judged] = []
+    num_sampled = 0
     for _ in range(run.config.rollout.max_resampling_rounds):
         missing = wanted - len(judged)
+        prompts = run.sampler.draw(run.oversampling.num_prompts(missing))
+        num_sampled += len(prompts)
         run.stream.submit(
-            Request(prompt=p, limit=run.limit.limit(p, step), step=step)
-            for p in run.sampler.draw(missing)
+            Request(prompt=p, limit=run.limit.limit(p, step), step=step) for p in prompts
         )
         judged += run.stream.next_batch(missing, version=step)
         if len(judged) == wanted:
-            return [j.group for j in judged], [list(j.verdicts) for j in judged]
+            kept_share = (wanted + run.stream.drop_rest()) / num_sampled
+            return [j.group for j in judged], [list(j.verdicts) for j in judged], kept_share
     raise ValueError(
         f"step {step}: {run.config.rollout.max_resampling_rounds} rounds of dynamic sampling found "
-        f"{len(judged)} of {wanted} groups that are neither all right nor all wrong; the data are "
+        f"{len(judged)} of {wanted} groups whose completions differ; the data are "
         "too easy or too hard for this policy: set algorithm.dynamic_sampling=false, other data, "
         "or a higher rollout.max_resampling_rounds"
     )

@@ -69,6 +69,7 @@ METRICS: dict[str, Metric] = {
     "learning_rate": Metric("learning rate of the last optimizer step"),
     "entropy": Metric("mean entropy of the policy at sampled tokens", "nats"),
     "kl": Metric("estimated KL(policy, reference) per token", "nats"),
+    "kl_cov": Metric("size of the log-ratio at tokens that KL-Cov holds, mean over all", "nats"),
     "clip_ratio/low_mean": Metric("share of tokens clipped from below", "share"),
     "clip_ratio/low_min": Metric("smallest such share over the completions", "share"),
     "clip_ratio/high_mean": Metric("share of tokens clipped from above", "share"),
@@ -123,6 +124,9 @@ METRICS: dict[str, Metric] = {
     ),
     "time/probe": Metric("comparing engine and learner", "s", varies=True),
     "time/evaluate": Metric("evaluation on held-out problems", "s", varies=True),
+    "rollout/kept_share": Metric(
+        "groups that dynamic sampling kept over groups sampled for this step", "share"
+    ),
     "rollout/tokens_per_second": Metric(
         "sampled tokens over time/rollout", "tokens/s", varies=True
     ),
@@ -156,6 +160,7 @@ CONDITIONS: dict[str, str] = {
     "limit/reset_ratio": "limit=palu or palu_all",
     "limit/custom/<part>": "limit=custom",
     "kl": "algorithm.kl_coefficient > 0",
+    "kl_cov": "algorithm.kl_cov_fraction > 0",
     "probe/max_logprob_gap": "rollout.probe_tokens > 0",
     "guards/restored_step": "a guard restored an earlier checkpoint",
     "time/evaluate": HELD_OUT,

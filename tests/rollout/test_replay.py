@@ -24,7 +24,7 @@ def run(engine, steps=2):
     """Two prompts a step, three completions each, on weights that advance by a version a step."""
     loop = BackgroundLoop()
     settings = StreamSettings(group_size=3, seed=0)
-    stream = Stream(engine, verify, lambda v: True, loop, settings)
+    stream = Stream(engine, verify, lambda group, verdicts: True, loop, settings)
     batches = []
     try:
         for step in range(steps):

@@ -14,7 +14,14 @@ from data.types import Finish, Prompt, Verdict
 from rollout.background import BackgroundLoop
 from rollout.books import Fate
 from rollout.engine import EngineError
-from rollout.stream import GraderError, Request, Stream, StreamSettings, completion_seed
+from rollout.stream import (
+    GraderError,
+    Request,
+    Stream,
+    StreamSettings,
+    as_it_is,
+    completion_seed,
+)
 from tests.fakes import FakeEngine
 
 RIGHT, WRONG, FAILED = Verdict(correct=True), Verdict(correct=False), Verdict(correct=None)
@@ -32,13 +39,22 @@ def make(loop):
     """Builds streams of groups of four and closes them; `records` collects their fates."""
     streams = []
 
-    def build(engine=None, verdict=lambda c: RIGHT, keep=lambda v: True, records=None, **options):
+    def build(
+        engine=None,
+        verdict=lambda c: RIGHT,
+        keep=lambda group, verdicts: True,
+        records=None,
+        revise=as_it_is,
+        **options,
+    ):
         async def verify(prompt, completion):
             return verdict(completion)
 
         records = [] if records is None else records
         settings = StreamSettings(**{"group_size": 4, "seed": 1, **options})
-        stream = Stream(engine or FakeEngine(), verify, keep, loop, settings, records.append)
+        stream = Stream(
+            engine or FakeEngine(), verify, keep, loop, settings, records.append, revise
+        )
         streams.append(stream)
         return stream
 
@@ -96,7 +112,9 @@ def test_answers_are_judged_while_others_still_generate(loop):
         events.append((completion.id, stream.running))
         return RIGHT
 
-    stream = Stream(engine, verify, lambda v: True, loop, StreamSettings(group_size=2))
+    stream = Stream(
+        engine, verify, lambda group, verdicts: True, loop, StreamSettings(group_size=2)
+    )
     stream.submit(requests("a"))
     stream.next_batch(1, version=0)
     stream.close()
@@ -114,13 +132,68 @@ def test_dynamic_sampling_drops_groups_by_their_verdicts(make):
     records = []
     stream = make(
         verdict=lambda c: RIGHT if "/a/" in c.id or index(c) == 0 else WRONG,
-        keep=lambda verdicts: len({v.correct for v in verdicts}) > 1,
+        keep=lambda group, verdicts: len({v.correct for v in verdicts}) > 1,
         records=records,
     )
     stream.submit(requests("a", "b"))
     assert ids(stream.next_batch(2, version=0)) == ["b"]
     assert Counter(r.fate for r in records) == {Fate.UNIFORM: 4, Fate.TRAINED: 4}
     assert {r.prompt_id for r in records if r.fate is Fate.UNIFORM} == {"a"}
+
+
+def test_dynamic_sampling_sees_the_group_beside_its_verdicts(make):
+    stream = make(keep=lambda group, verdicts: group.prompt.id == "b" and len(verdicts) == 4)
+    stream.submit(requests("a", "b"))
+    assert ids(stream.next_batch(2, version=0)) == ["b"]
+
+
+def test_a_group_is_revised_before_it_is_kept_or_dropped(make):
+    def revise(group, verdicts):
+        first, *others = group.completions
+        cut = dataclasses.replace(first, finish=Finish.LIMIT)
+        return dataclasses.replace(group, completions=(cut, *others)), [WRONG, *verdicts[1:]]
+
+    records = []
+    stream = make(
+        keep=lambda group, verdicts: len({v.correct for v in verdicts}) > 1,
+        records=records,
+        revise=revise,
+    )
+    stream.submit(requests("a"))
+    (judged,) = stream.next_batch(1, version=0)
+    assert judged.verdicts == (WRONG, RIGHT, RIGHT, RIGHT)
+    assert [c.truncated for c in judged.group.completions] == [True, False, False, False]
+    assert Counter(r.fate for r in records) == {Fate.TRAINED: 4}
+
+
+def test_groups_that_no_batch_took_are_waited_for_and_dropped(make):
+    records = []
+    engine = FakeEngine(seconds=lambda s: 0.1 if "/c/" in s.id else 0.0)
+    stream = make(
+        engine,
+        keep=lambda group, verdicts: group.prompt.id != "d",
+        records=records,
+    )
+    stream.submit(requests("a", "b", "c", "d"))
+    assert ids(stream.next_batch(1, version=0)) == ["a"]
+    assert stream.drop_rest() == 2
+    assert stream.running == 0
+    fates = {r.prompt_id: r.fate for r in records}
+    assert fates == {"a": Fate.TRAINED, "b": Fate.UNUSED, "c": Fate.UNUSED, "d": Fate.UNIFORM}
+    stream.submit(requests("e", step=1))
+    assert ids(stream.next_batch(1, version=0)) == ["e"]
+    assert stream.drop_rest() == 0
+
+
+def test_a_failure_among_the_groups_that_no_batch_took_is_raised(make):
+    engine = FakeEngine(
+        seconds=lambda s: 0.1 if "/b/" in s.id else 0.0, fails=lambda s: "/b/" in s.id
+    )
+    stream = make(engine)
+    stream.submit(requests("a", "b"))
+    assert ids(stream.next_batch(1, version=0)) == ["a"]
+    with pytest.raises(EngineError, match="told to fail"):
+        stream.drop_rest()
 
 
 def test_a_completion_whose_grader_failed_leaves_its_group(make):
@@ -258,7 +331,7 @@ def test_fates_are_told_on_the_calling_thread(loop):
     stream = Stream(
         engine,
         verify,
-        lambda v: True,
+        lambda group, verdicts: True,
         loop,
         StreamSettings(group_size=2),
         lambda record: threads.append(threading.current_thread()),
@@ -334,7 +407,7 @@ def test_any_schedule_accounts_for_every_completion(loop, steps, seed, max_stale
     stream = Stream(
         engine,
         verify,
-        lambda verdicts: len({v.correct for v in verdicts}) > 1,
+        lambda group, verdicts: len({v.correct for v in verdicts}) > 1,
         loop,
         StreamSettings(group_size=3, seed=seed, max_staleness=max_staleness),
         records.append,

@@ -243,7 +243,7 @@ def test_books_of_a_stream_balance_over_losses(loop):
         return Verdict(correct=True)
 
     stream = Stream(
-        run.supervisor, right, lambda verdicts: True, run.supervisor,
+        run.supervisor, right, lambda group, verdicts: True, run.supervisor,
         StreamSettings(group_size=4, seed=0), records.append,
     )  # fmt: skip
     run.supervisor.on_reissue = stream.reissued

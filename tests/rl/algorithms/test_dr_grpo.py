@@ -2,6 +2,7 @@ import pytest
 
 from rl.algorithms.dr_grpo import DrGrpoConfig, dr_grpo, dr_grpo_advantages
 from rl.config import Aggregation
+from tests.rl.algorithms.scored import scored
 
 
 def test_rewards_are_centred_and_not_scaled() -> None:
@@ -13,7 +14,7 @@ def test_advantage_is_zero_when_all_rewards_tie() -> None:
 
 
 def test_every_group_has_its_own_mean() -> None:
-    assert dr_grpo(DrGrpoConfig())([[0, 1], [4, 8]]) == [[-0.5, 0.5], [-2, 2]]
+    assert dr_grpo(DrGrpoConfig())(*scored([[0, 1], [4, 8]])) == [[-0.5, 0.5], [-2, 2]]
 
 
 def test_loss_is_divided_by_a_constant_unless_the_recipe_says_otherwise() -> None:

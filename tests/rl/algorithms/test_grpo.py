@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl.algorithms.grpo import GrpoConfig, grpo, grpo_advantages
+from tests.rl.algorithms.scored import scored
 
 REWARDS = st.lists(st.floats(-10, 10, width=32), min_size=2, max_size=16)
 
@@ -35,13 +36,13 @@ def test_std_floor_does_not_touch_a_wide_group() -> None:
 
 
 def test_batch_is_treated_group_by_group_with_the_configured_floor() -> None:
-    advantages = grpo(GrpoConfig(std_floor=0.1))([[0, 1], [0.99, 1.01, 1.0]])
+    advantages = grpo(GrpoConfig(std_floor=0.1))(*scored([[0, 1], [0.99, 1.01, 1.0]]))
     assert advantages[0] == grpo_advantages([0, 1], std_floor=0.1)
     assert advantages[1] == grpo_advantages([0.99, 1.01, 1.0], std_floor=0.1)
 
 
 def test_the_paper_has_no_floor_and_is_the_default() -> None:
-    assert grpo(GrpoConfig())([[0.99, 1.01]]) == [grpo_advantages([0.99, 1.01])]
+    assert grpo(GrpoConfig())(*scored([[0.99, 1.01]])) == [grpo_advantages([0.99, 1.01])]
     assert grpo_advantages([0.99, 1.01])[1] == pytest.approx(2**-0.5, rel=1e-3)
 
 

@@ -5,7 +5,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl.algorithms.losses import clipped_surrogate, importance_ratio, surrogate_metrics
+from rl.algorithms.losses import (
+    clipped_surrogate,
+    importance_ratio,
+    kl_cov_penalty,
+    surrogate_metrics,
+)
 
 CLIP = (0.2, 0.28)
 
@@ -64,3 +69,12 @@ def test_the_bounds_themselves_and_zero_advantages_are_not_clipped() -> None:
 def test_log_ratios_are_clamped_to_twenty() -> None:
     ratio = importance_ratio(torch.tensor([0.0, -1000.0, -1.0]), torch.tensor([-1000.0, 0.0, -1.5]))
     assert ratio.tolist() == pytest.approx([math.exp(20), math.exp(-20), math.exp(0.5)], rel=1e-5)
+
+
+def test_held_tokens_pay_for_their_distance_in_either_direction() -> None:
+    logprobs = torch.tensor([-1.0, -2.0, -3.0, -1.0], requires_grad=True)
+    old = torch.tensor([-1.5, -1.5, -1.0, -1.0])
+    penalty = kl_cov_penalty(logprobs, old, torch.tensor([True, True, False, True]))
+    assert penalty.tolist() == [0.5, 0.5, 0.0, 0.0]
+    (gradient,) = torch.autograd.grad(penalty.sum(), logprobs)
+    assert gradient.tolist() == [1.0, -1.0, 0.0, 0.0]

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl.algorithms.rloo import RlooConfig, rloo, rloo_advantages
+from tests.rl.algorithms.scored import scored
 
 
 def test_one_right_answer_of_four() -> None:
@@ -15,7 +16,7 @@ def test_advantage_is_zero_when_all_rewards_tie() -> None:
 
 
 def test_groups_are_independent() -> None:
-    assert rloo(RlooConfig())([[0, 1], [4, 8]]) == [[-1, 1], [-4, 4]]
+    assert rloo(RlooConfig())(*scored([[0, 1], [4, 8]])) == [[-1, 1], [-4, 4]]
 
 
 @given(st.lists(st.floats(-10, 10), min_size=2, max_size=16))

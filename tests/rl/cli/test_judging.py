@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from data.config import ModelConfig
 from data.memory import PromptMemory
-from data.types import Finish, Group, Score
+from data.types import Finish, Group, Score, Verdict
 from rewards.config import CustomRewardConfig
 from rewards.correct import CorrectConfig
 from rewards.gates.none import NoGateConfig
+from rewards.length.da_dler import DaDlerConfig
+from rewards.length.dot import DotConfig
 from rewards.verifiers.custom import CustomVerifierConfig
 from rewards.verifiers.exact import ExactConfig
 from rewards.verifiers.math import MathConfig
@@ -19,13 +22,15 @@ from rl.cli.judging import (
     build_reward,
     build_verifier,
     check_user_code,
+    group_filter,
+    group_revision,
     start_pool,
     training_verifier,
 )
-from rl.config import RunConfig
+from rl.config import AlgorithmConfig, RunConfig, SamplingFilter
 from rollout.background import BackgroundLoop
 from rollout.books import Fate
-from rollout.stream import GraderError, Request, Stream, StreamSettings
+from rollout.stream import GraderError, Request, Stream, StreamSettings, as_it_is
 from tests.fakes import FakeEngine
 from tests.fault_table import AddFault
 from tests.rl.builders import completion, prompt
@@ -48,7 +53,7 @@ def judged_groups(run: RunConfig, prompts: int = 3) -> tuple[list[Any], dict[Fat
         pool = start_pool(parts, run.verifier, loop)
         verify = training_verifier(run, pool, build_verifier(run, pool))
         settings = StreamSettings(group_size=4, seed=0)
-        stream = Stream(FakeEngine(), verify, lambda verdicts: True, loop, settings)
+        stream = Stream(FakeEngine(), verify, lambda group, verdicts: True, loop, settings)
         parts.enter_context(closing(stream))
         reward = build_reward(run, parts, loop, PromptMemory())
         stream.submit(Request(prompt=p, limit=64, step=0) for p in PROMPTS[:prompts])
@@ -132,3 +137,39 @@ def test_code_that_cannot_be_loaded_is_found_before_anything_starts() -> None:
 def test_without_code_of_the_users_no_process_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/nowhere/python")
     check_user_code(config(verifier=MathConfig()))
+
+
+def test_only_dot_revises_groups_and_it_cuts_text_with_the_tokens() -> None:
+    assert group_revision(config()) is as_it_is
+    dot = DotConfig(num_stds=0.5, margin_tokens=2)
+    revise = group_revision(config(model=ModelConfig(path="lab:short"), reward=dot))
+    group = Group(prompt=prompt("p"), completions=(completion("a", 1), completion("b", 9)))
+    # mean 5, std 5.66: an outlier begins beyond 7 tokens.
+    revised, verdicts = revise(group, [Verdict(correct=True)] * 2)
+    assert revised.lengths == [1, 7]
+    assert [verdict.correct for verdict in verdicts] == [True, False]
+    assert revised.completions[1].text != group.completions[1].text
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "all_right", "mixed"),
+    [
+        (AlgorithmConfig(), True, True),
+        (AlgorithmConfig(dynamic_sampling=True), False, True),
+        (
+            AlgorithmConfig(dynamic_sampling=True, dynamic_sampling_by=SamplingFilter.reward),
+            True,
+            False,
+        ),
+    ],
+)
+def test_groups_are_filtered_as_the_recipe_says(
+    algorithm: AlgorithmConfig, all_right: bool, mixed: bool
+) -> None:
+    """Of two right answers one is late; of a right one and a wrong one the right one is."""
+    keep = group_filter(
+        config(algorithm=algorithm, reward=DaDlerConfig(thresholds=[], deadlines=[10]))
+    )
+    group = Group(prompt=prompt("p"), completions=(completion("a", 5), completion("b", 11)))
+    assert keep(group, [Verdict(correct=True), Verdict(correct=True)]) is all_right
+    assert keep(group, [Verdict(correct=False), Verdict(correct=True)]) is mixed

@@ -2,18 +2,22 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from data.config import DataConfig, ModelConfig
+from rewards.config import CustomRewardConfig
 from rewards.correct import CorrectConfig
 from rewards.gates.grpo_lambda import TopFractionConfig
 from rewards.gates.none import NoGateConfig
+from rewards.length.da_dler import DaDlerConfig
+from rewards.length.dot import DotConfig
 from rewards.length.sigmoid import SigmoidConfig
 from rl.algorithms.grpo import GrpoConfig
 from rl.cli.machine import Machine
 from rl.cli.problems import context_tokens, model_folder, run_problems
-from rl.config import ConstantLimitConfig, EvaluationConfig, RunConfig, RunSection
+from rl.config import ConstantLimitConfig, EvaluationConfig, RunConfig, RunSection, SamplingFilter
 from rl.limits.palu import PaluConfig
 from rollout.config import Placement, VllmConfig
 
@@ -157,3 +161,29 @@ def test_context_is_read_from_the_models_folder(tmp_path: Path) -> None:
     assert context_tokens(ModelConfig(path=str(tmp_path))) == 512
     assert context_tokens(ModelConfig(path=str(tmp_path), context_tokens=256)) == 256
     assert context_tokens(ModelConfig(path="organisation/model")) == 0
+
+
+@pytest.mark.parametrize(
+    "part", [{"reward": CustomRewardConfig(target="a.b")}, {"gate": TopFractionConfig()}]
+)
+def test_filtering_by_the_reward_needs_one_that_scores_a_group_alone(part: dict[str, Any]) -> None:
+    by_reward = GrpoConfig(dynamic_sampling=True, dynamic_sampling_by=SamplingFilter.reward)
+    config = replace(RIGHT, algorithm=by_reward, **part)
+    (problem,) = run_problems(config, CPU)
+    assert problem.startswith("algorithm.dynamic_sampling_by=reward with a gate")
+    assert run_problems(replace(RIGHT, algorithm=by_reward), CPU) == []
+    by_reward = GrpoConfig(dynamic_sampling_by=SamplingFilter.reward)
+    assert run_problems(replace(config, algorithm=by_reward), CPU) == []
+
+
+def test_dot_is_refused_in_groups_of_eight_and_not_in_groups_of_sixteen() -> None:
+    small = replace(RIGHT, reward=DotConfig(), algorithm=GrpoConfig(group_size=8))
+    (problem,) = run_problems(small, CPU)
+    assert "set algorithm.group_size>=11" in problem
+    assert run_problems(replace(small, algorithm=GrpoConfig(group_size=16)), CPU) == []
+
+
+def test_a_reward_that_counts_longer_than_the_limit_is_refused() -> None:
+    config = replace(RIGHT, reward=DaDlerConfig(), limit=ConstantLimitConfig(max_response_tokens=9))
+    (problem,) = run_problems(config, CPU)
+    assert problem.startswith("reward.deadlines=[4000, 2000] with limit.max_response_tokens=9")

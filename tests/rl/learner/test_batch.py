@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from data.types import Completion, Finish, Group, Prompt, Span, SpanKind
 from rl.algorithms.aggregation import sequence_mean_token_sum, token_mean
-from rl.learner.batch import Row, dummy_row, rows_of, split_minibatches
+from rl.learner.batch import Row, dummy_row, rows_of, split_minibatches, with_held_tokens
 
 
 def completion(length: int, *injected: tuple[int, int]) -> Completion:
@@ -94,3 +94,24 @@ def test_minibatches_keep_groups_whole_and_in_order(sizes: list[int], data: st.D
 def test_a_dummy_row_trains_nothing() -> None:
     dummy = dummy_row()
     assert (dummy.num_trained, dummy.weight) == (0, 0.0)
+
+
+def test_held_tokens_are_chosen_over_all_rows_and_never_injected() -> None:
+    # Log-probs 0, -1, -2, ...: the first token of the better answer has the largest covariance,
+    # then the last one of the worse; position 1 of each is not the policy's.
+    better, worse = rows_of(
+        [group([7], completion(6, (1, 2)), completion(6, (1, 2)))], [[1.0, -1.0]]
+    )
+    (first, second) = with_held_tokens([better, worse], 0.1)
+    assert (first.held.tolist(), second.held.tolist()) == ([0], [])
+    (first, second) = with_held_tokens([better, worse], 0.2)
+    assert (first.held.tolist(), second.held.tolist()) == ([0], [5])
+    (first, second) = with_held_tokens([better, worse], 1.0)
+    assert first.held.tolist() == second.held.tolist() == [0, 2, 3, 4, 5]
+    assert first.held.dtype == np.int32
+
+
+def test_rows_without_a_trained_token_hold_none() -> None:
+    nothing, something = rows_of([group([7], completion(2, (0, 2)), completion(2))], [[1.0, -1.0]])
+    assert [r.held.tolist() for r in with_held_tokens([nothing, something], 1.0)] == [[], [0, 1]]
+    assert [r.held.tolist() for r in with_held_tokens([nothing], 1.0)] == [[]]

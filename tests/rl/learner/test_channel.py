@@ -18,6 +18,7 @@ def row(prompt: int, response: int, seed: int) -> Row:
         advantages=random.normal(size=response).astype(np.float32),
         weight=float(np.float32(random.random())),
         group=seed,
+        held=np.flatnonzero(random.integers(0, 2, response)).astype(np.int32),
     )
 
 
@@ -26,7 +27,7 @@ WORK = st.lists(st.lists(st.lists(ROWS, max_size=3), max_size=3), max_size=3)
 
 
 def same(ours: Row, theirs: Row) -> bool:
-    arrays = ("token_ids", "mask", "sampler_logprobs", "advantages")
+    arrays = ("token_ids", "mask", "sampler_logprobs", "advantages", "held")
     scalars = ("prompt_length", "weight", "group")
     return all(np.array_equal(getattr(ours, n), getattr(theirs, n)) for n in arrays) and all(
         getattr(ours, name) == getattr(theirs, name) for name in scalars

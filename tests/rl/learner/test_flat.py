@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -33,3 +35,11 @@ def test_row_statistics_see_trained_tokens_only() -> None:
     values = torch.tensor([1.0, torch.nan, 2.0, 3.0, 7.0, torch.nan])
     assert flat.row_sums(values).tolist() == [1, 12, 0]
     assert flat.row_means(values).tolist() == [1, 4, 0]
+
+
+def test_held_tokens_are_marked_in_their_own_row() -> None:
+    rows = [row([True, True], 1.0), row([True, False, True], 1.0)]
+    held = [replace(rows[0], held=np.array([1])), replace(rows[1], held=np.array([0, 2]))]
+    flat = flatten(held, torch.device("cpu"))
+    assert flat.held.tolist() == [False, True, True, False, True]
+    assert flatten(rows, torch.device("cpu")).held.tolist() == [False] * 5

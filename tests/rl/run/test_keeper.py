@@ -9,7 +9,8 @@ import pytest
 
 from data.memory import PromptMemory
 from data.sampler import PromptSampler
-from rl.config import ConstantLimitConfig, RunConfig
+from rl.algorithms.dynamic_sampling import Oversampling
+from rl.config import ConstantLimitConfig, OversamplingConfig, RunConfig
 from rl.learner.rng import generators, set_generators
 from rl.limits.constant import build_limit
 from rl.run.checkpoint import find_checkpoint, read_state
@@ -49,6 +50,7 @@ def new_run() -> Run:
         config=RunConfig(),
         sampler=PromptSampler([prompt(name) for name in "abcdefgh"], seed=0),
         memory=PromptMemory(),
+        oversampling=Oversampling(OversamplingConfig()),
         limit=build_limit(ConstantLimitConfig()),
         stream=parts,
         reward=parts,

@@ -12,7 +12,8 @@ import pytest
 
 from data.memory import PromptMemory
 from data.sampler import PromptSampler
-from rl.config import ConstantLimitConfig, LogConfig, RunConfig
+from rl.algorithms.dynamic_sampling import Oversampling
+from rl.config import ConstantLimitConfig, LogConfig, OversamplingConfig, RunConfig
 from rl.limits.constant import build_limit
 from rl.run.checkpoint import FORMAT
 from rl.run.config import GuardAction, GuardConfig, GuardsConfig
@@ -115,7 +116,13 @@ def fallen(folder: Path, action: GuardAction) -> tuple[Run, Journal, RecordingLe
     sampler = PromptSampler([prompt("a"), prompt("b")], seed=0)
     memory = PromptMemory()
     memory.update("a", {"n": 1})
-    saved = {"sampler": sampler.state(), "memory": memory.state(), "limit": {}}
+    oversampling = Oversampling(OversamplingConfig())
+    saved = {
+        "sampler": sampler.state(),
+        "memory": memory.state(),
+        "oversampling": oversampling.state(),
+        "limit": {},
+    }
     checkpoints(folder / "checkpoints", 1, 2, 3, 4, 5)
     for step in (1, 2, 3, 4, 5):
         state = {"format": FORMAT, "step": step, "identity": identity(config), **saved}
@@ -126,6 +133,7 @@ def fallen(folder: Path, action: GuardAction) -> tuple[Run, Journal, RecordingLe
         config=config,
         sampler=sampler,
         memory=PromptMemory(),
+        oversampling=oversampling,
         limit=build_limit(ConstantLimitConfig()),
         learner=learner,
         probe=learner.probe,

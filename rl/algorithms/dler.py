@@ -1,0 +1,88 @@
+"""DLER: rewards centred within their group, then whitened over the whole update.
+
+The std of a group whose rewards hardly differ never divides anything. The paper whitens over
+completions, its released code over tokens: a long completion then weighs more.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from math import sqrt
+from statistics import fmean
+
+from data.types import Group, Score
+from rl.algorithms.dr_grpo import dr_grpo_advantages
+from rl.algorithms.group import Advantages, totals
+from rl.config import AlgorithmConfig, SamplingFilter
+
+EPSILON = 1e-8
+
+
+@dataclass(kw_only=True)
+class DlerConfig(AlgorithmConfig):
+    """Doing length penalty right (arXiv:2510.15110): groups kept and whitened by their rewards."""
+
+    dynamic_sampling: bool = True
+    dynamic_sampling_by: SamplingFilter = SamplingFilter.reward
+
+
+@dataclass(kw_only=True)
+class DlerCodeConfig(AlgorithmConfig):
+    """DLER as its code was released: whitened over tokens, filtered by raw correctness."""
+
+    dynamic_sampling: bool = True
+
+
+def whitened_over_sequences(rewards: Sequence[Sequence[float]]) -> list[list[float]]:
+    """A_i = (a_i - mean a) / sqrt(var a + 1e-8) with a_i = R_i - mean of its group.
+
+    DLER (arXiv:2510.15110, section 3): every completion counts once, var of the population.
+    Rewards [P][G]; a group of one keeps its reward as a_i.
+    """
+    centred = [_centred(group) for group in rewards]
+    values = list(chain.from_iterable(centred))
+    mean = fmean(values)
+    return _whitened(centred, mean, fmean((value - mean) ** 2 for value in values))
+
+
+def whitened_over_tokens(
+    rewards: Sequence[Sequence[float]], lengths: Sequence[Sequence[int]]
+) -> list[list[float]]:
+    """A_i = (a_i - mean a) / sqrt(var a + 1e-8), each a_i counted once for each of its n_i tokens.
+
+    REINFORCE++-baseline (arXiv:2501.03262) and DLER's released code: var with Bessel's correction.
+    Rewards and response tokens [P][G]. The mean of a over tokens is not 0 in general.
+    """
+    centred = [_centred(group) for group in rewards]
+    values = list(chain.from_iterable(centred))
+    tokens = list(chain.from_iterable(lengths))
+    mean, total = fmean(values, tokens), sum(tokens)
+    variance = fmean(((value - mean) ** 2 for value in values), tokens)
+    return _whitened(centred, mean, variance * total / max(total - 1, 1))
+
+
+def dler(config: DlerConfig) -> Advantages:
+    """The advantages of an update [P][G]; `config` has nothing that changes them."""
+
+    def advantages(groups: Sequence[Group], scores: Sequence[Sequence[Score]]) -> list[list[float]]:
+        return whitened_over_sequences(totals(scores))
+
+    return advantages
+
+
+def dler_code(config: DlerCodeConfig) -> Advantages:
+    """The advantages of an update [P][G]; `config` has nothing that changes them."""
+
+    def advantages(groups: Sequence[Group], scores: Sequence[Sequence[Score]]) -> list[list[float]]:
+        return whitened_over_tokens(totals(scores), [group.lengths for group in groups])
+
+    return advantages
+
+
+def _centred(rewards: Sequence[float]) -> list[float]:
+    return list(rewards) if len(rewards) == 1 else dr_grpo_advantages(rewards)
+
+
+def _whitened(centred: list[list[float]], mean: float, variance: float) -> list[list[float]]:
+    scale = sqrt(variance + EPSILON)
+    return [[(value - mean) / scale for value in group] for group in centred]

@@ -1,0 +1,118 @@
+"""How the loop asks for the groups of an update."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from data.sampler import PromptSampler
+from data.types import Completion, Prompt, Verdict
+from rl.algorithms.dynamic_sampling import Oversampling
+from rl.config import ConstantLimitConfig, OversamplingConfig, RunConfig
+from rl.limits.constant import build_limit
+from rl.run.loop import Run, roll_out
+from rollout.background import BackgroundLoop
+from rollout.books import Fate, FateRecord
+from rollout.config import RolloutConfig
+from rollout.stream import Stream, StreamSettings
+from tests.fakes import FakeEngine
+from tests.rl.builders import prompt
+
+NAMES = "abcdefgh"
+
+
+async def verify(prompt: Prompt, completion: Completion) -> Verdict:
+    return Verdict(correct=True)
+
+
+class Parts:
+    """A run whose stream keeps the groups of the prompts in `kept`."""
+
+    def __init__(self, loop: BackgroundLoop, kept: str, **oversampling: float) -> None:
+        self.records: list[FateRecord] = []
+        self.stream = Stream(
+            FakeEngine(),
+            verify,
+            lambda group, verdicts: group.prompt.id in kept,
+            loop,
+            StreamSettings(group_size=2),
+            self.records.append,
+        )
+        self.sampler = PromptSampler([prompt(name) for name in NAMES], seed=0)
+        unused = cast(Any, SimpleNamespace())
+        self.run = Run(
+            config=RunConfig(prompts_per_step=2, rollout=RolloutConfig(max_resampling_rounds=3)),
+            sampler=self.sampler,
+            oversampling=Oversampling(OversamplingConfig(**cast(Any, oversampling))),
+            limit=build_limit(ConstantLimitConfig(max_response_tokens=5)),
+            stream=self.stream,
+            reward=unused,
+            advantages=unused,
+            learner=unused,
+            transfer=unused,
+            probe=unused,
+            interrupts=unused,
+        )
+
+    def fates(self, fate: Fate) -> list[str]:
+        return [r.prompt_id for r in self.records if r.fate is fate][::2]
+
+
+@pytest.fixture
+def loop() -> Iterator[BackgroundLoop]:
+    background = BackgroundLoop()
+    yield background
+    background.close()
+
+
+def order() -> list[str]:
+    """The prompts in the order in which the sampler draws them."""
+    return [p.id for p in PromptSampler([prompt(name) for name in NAMES], seed=0).draw(8)]
+
+
+def test_as_many_groups_are_sampled_as_an_update_needs(loop: BackgroundLoop) -> None:
+    parts = Parts(loop, kept=NAMES)
+    groups, verdicts, kept_share = roll_out(parts.run, 0)
+    assert [group.prompt.id for group in groups] == order()[:2]
+    assert [len(row) for row in verdicts] == [2, 2]
+    assert kept_share == 1.0
+    assert parts.sampler.state()["position"] == 2
+
+
+def test_only_what_is_missing_is_drawn_again(loop: BackgroundLoop) -> None:
+    first, second, third, *_ = order()
+    parts = Parts(loop, kept=first + third)
+    groups, _, kept_share = roll_out(parts.run, 0)
+    assert [group.prompt.id for group in groups] == [first, third]
+    assert parts.fates(Fate.UNIFORM) == [second]
+    assert kept_share == 2 / 3
+
+
+def test_oversampling_asks_once_and_drops_what_it_does_not_need(loop: BackgroundLoop) -> None:
+    first, second, third, fourth, *_ = order()
+    parts = Parts(loop, kept=first + third + fourth, initial=2.0, highest=2.0)
+    groups, _, kept_share = roll_out(parts.run, 0)
+    assert [group.prompt.id for group in groups] == [first, third]
+    assert parts.fates(Fate.UNIFORM) == [second]
+    assert parts.fates(Fate.UNUSED) == [fourth]
+    assert kept_share == 3 / 4
+    assert parts.sampler.state()["position"] == 4
+    assert parts.stream.running == 0
+
+
+def test_data_on_which_nothing_differs_stop_the_run(loop: BackgroundLoop) -> None:
+    parts = Parts(loop, kept=order()[0])
+    with pytest.raises(
+        ValueError, match="step 0: 3 rounds of dynamic sampling found 1 of 2 groups"
+    ):
+        roll_out(parts.run, 0)
+
+
+def test_a_checkpoint_holds_what_oversampling_predicts_from(loop: BackgroundLoop) -> None:
+    run = Parts(loop, kept=NAMES, initial=2.0, highest=2.0).run
+    run.oversampling.observe(0.5)
+    other = Parts(loop, kept=NAMES, initial=2.0, highest=2.0).run
+    other.load(run.state())
+    assert other.state() == run.state()
+    assert other.oversampling.state() == {"kept_shares": [0.5]}
