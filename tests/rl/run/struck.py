@@ -115,7 +115,9 @@ def _of_run(process: psutil.Process, folder: Path) -> str:
 
 
 def rows(folder: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+    """The rows of a run's file; none before it is made."""
+    path = folder / name
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def lasting(row: dict[str, Any]) -> dict[str, Any]:
