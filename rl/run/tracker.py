@@ -79,10 +79,14 @@ def key_problem(mode: TrackerMode) -> str | None:
         return None
     import wandb
 
+    # As the run will be, whatever WANDB_MODE says.
+    wandb.setup(wandb.Settings(silent=True, mode="online"))
     try:
         found = "" if wandb.login(prompt=False, verify=False) else "there is no key"
     except wandb.Error as error:
         found = str(error)
+    finally:
+        wandb.teardown()
     mend = "run `wandb login`, or set log.wandb=auto to record offline where there is no key"
     return f"log.wandb=online: {found}; {mend}" if found else None
 

@@ -199,7 +199,8 @@ def _start(arguments: dict[str, Any], seconds: float, output: LastLines) -> tupl
 
     check_plugin(vllm.__version__)
     # It would print a traceback for every engine that died; `EngineLost` says what happened.
-    logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)
+    # vLLM resets the levels of its loggers, their filters stay.
+    logging.getLogger("vllm.v1.engine.async_llm").addFilter(_nothing)
     began = time.monotonic()
     with killed_after(seconds) as expired:
         try:
@@ -217,6 +218,11 @@ def _start(arguments: dict[str, Any], seconds: float, output: LastLines) -> tupl
                     f"vllm {vllm.__version__} did not start, after {waited:.1f} s: {why}", output
                 )
             ) from error
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    """A filter that lets no record pass."""
+    return False
 
 
 def _cache_setting(arguments: dict[str, Any]) -> str:

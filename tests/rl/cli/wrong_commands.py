@@ -126,7 +126,7 @@ CASES = [
     disk("resume of a folder that is no run", "it has no recipe.yaml", "train", RECIPE, "resume=."),
     disk(
         "resume of a checkpoint without files",
-        "?",
+        "is torn: manifest.json is missing",
         "train",
         RECIPE,
         "resume=run",

@@ -40,7 +40,8 @@ LIMIT_SECONDS = 900.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """A run that ended: its exit code, what it printed, the seconds since it was struck."""
+    """A run that ended: its exit code, what it printed, the seconds since it was struck or, when
+    it was not, since it began."""
 
     code: int
     output: str
@@ -63,6 +64,7 @@ def launch(
     environment = os.environ | {"PYTHONPATH": str(ROOT), "LACONIC_TEST_RUN": str(folder)}
     environment.pop("OMP_NUM_THREADS", None)
     marks_of(folder).unlink(missing_ok=True)
+    began = time.time()
     with log.open("w") as file:
         process = subprocess.Popen(
             [*command, str(DRIVER), json.dumps(plan), str(RECIPE), *overrides],
@@ -76,7 +78,7 @@ def launch(
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise
-    struck = phase_seconds(folder).get("strike", [time.time()])[0]
+    struck = phase_seconds(folder).get("strike", [began])[0]
     return Ended(code=code, output=log.read_text(), seconds=time.time() - struck)
 
 
@@ -113,7 +115,9 @@ def _of_run(process: psutil.Process, folder: Path) -> str:
 
 
 def rows(folder: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+    """The rows of a run's file; none before it is made."""
+    path = folder / name
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def lasting(row: dict[str, Any]) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def test_without_the_restored_generators_the_runs_differ(tmp_path: Path) -> None
     resumed = launch(run, f"resume={run}", disable=["load_generators"])
     assert resumed.code == 0, resumed.output
     found = differences(run, reference, 2)
-    assert {"step 2: loss", "step 2: grad_norm"} <= set(found)
+    assert "step 2: grad_norm" in found
     assert "step 2: rewards/torch/mean" not in found, "rank 0's generators are not the reward's"
 
 

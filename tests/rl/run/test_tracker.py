@@ -126,6 +126,7 @@ def test_off_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_online_needs_a_key_that_can_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
     said = key_problem(TrackerMode.online)
     assert said is not None and said.startswith("log.wandb=online: there is no key; run `wandb log")
     monkeypatch.setenv("WANDB_API_KEY", "short")
