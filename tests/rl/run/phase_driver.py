@@ -74,13 +74,16 @@ def is_aimed_at(phase: str, plan: dict[str, Any]) -> bool:
 
 
 def strike(plan: dict[str, Any]) -> None:
-    """From a process of another session: no lock of this one delays it."""
+    """From a process of another session: no lock of this one delays it. Without `after_seconds` it
+    is waited for, so that it falls into this phase, however short that is."""
     mark("strike", time.time() + plan["after_seconds"], plan)
     places = {"pid": os.getpid(), "group": os.getpgid(0), "parent": os.getppid()}
     command = plan["strike"].format(**places)
-    subprocess.Popen(
+    striker = subprocess.Popen(
         ["sh", "-c", f"sleep {plan['after_seconds']:.4f}; {command}"], start_new_session=True
     )
+    if plan["after_seconds"] == 0:
+        striker.wait()
 
 
 def mark(phase: str, seconds: float, plan: dict[str, Any]) -> None:
