@@ -69,7 +69,7 @@ class Measured:
 Contender = Callable[[Setting, Path], Measured]
 
 
-def run(against: str, lengths: str, rounds: int = 3, steps: int = 5) -> Result:
+def run(against: str, lengths: str, rounds: int = 3, steps: int = 3) -> Result:
     """Seconds per step with vLLM over TRL's; in `extra` the rows of all, and the second ratio.
 
     Raises RuntimeError with a child's own words when it fails.
