@@ -4,10 +4,12 @@ import json
 
 import pytest
 
+from data.memory import PromptMemory
 from data.sampler import PromptSampler
 from rewards.verifiers.exact import ExactConfig
+from rl.algorithms.dynamic_sampling import Oversampling
 from rl.cli.options import GROUPS, build
-from rl.config import ConstantLimitConfig, RunConfig
+from rl.config import ConstantLimitConfig, OversamplingConfig, RunConfig
 from rl.limits.limit import Limit
 from rl.limits.palu import PaluAllConfig, PaluConfig
 from rl.limits.siri import SiriCosineConfig, SiriStairConfig, SiriStairCosineConfig
@@ -77,11 +79,13 @@ def test_generation_and_grading_follow_the_limit_of_the_launch(config, loop):
     settings = StreamSettings(group_size=8, seed=1)
     verify = build("verifier", ExactConfig(), None)
     engine = FakeEngine()
-    stream = Stream(engine, verify, lambda found: True, loop, settings)
+    stream = Stream(engine, verify, lambda group, found: True, loop, settings)
     rest = dict.fromkeys(("reward", "advantages", "learner", "transfer", "probe", "interrupts"))
     run = Run(
         config=RunConfig(limit=config, prompts_per_step=1, rollout=TransformersConfig()),
         sampler=PromptSampler([prompt("a")], seed=0),
+        memory=PromptMemory(),
+        oversampling=Oversampling(OversamplingConfig()),
         limit=limit,
         stream=stream,
         **rest,
@@ -90,7 +94,7 @@ def test_generation_and_grading_follow_the_limit_of_the_launch(config, loop):
         for step in range(6):
             engine.weight_version = step
             asked = limit.limit(prompt("a"), step)
-            [rolled], [judged] = roll_out(run, step)
+            [rolled], [judged], _ = roll_out(run, step)
             for completion, verdict in zip(rolled.completions, judged, strict=True):
                 ended = completion.token_ids[-1] == END
                 assert (completion.limit, completion.truncated) == (asked, not ended)

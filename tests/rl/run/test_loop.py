@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from data.memory import PromptMemory
 from data.sampler import PromptSampler
 from data.types import Completion, Prompt, Verdict
 from rl.algorithms.dynamic_sampling import Oversampling
@@ -44,6 +45,7 @@ class Parts:
         self.run = Run(
             config=RunConfig(prompts_per_step=2, rollout=RolloutConfig(max_resampling_rounds=3)),
             sampler=self.sampler,
+            memory=PromptMemory(),
             oversampling=Oversampling(OversamplingConfig(**cast(Any, oversampling))),
             limit=build_limit(ConstantLimitConfig(max_response_tokens=5)),
             stream=self.stream,
