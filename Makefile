@@ -36,7 +36,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -n logical --maxprocesses 4
+	$(BIN)/python -m pytest -q -n logical --maxprocesses 4 --hypothesis-profile few_examples
 
 pins: $(INSTALLED)
 	$(BIN)/python scripts/pin_requirements.py
