@@ -210,6 +210,7 @@ def test_a_hub_that_does_not_answer_is_a_warning(
 
 
 @pytest.mark.engine
+@pytest.mark.long
 def test_the_doctor_says_that_the_quickstart_runs_here_and_samples_a_token() -> None:
     done = subprocess.run(
         [Path(sys.executable).with_name("laconic"), "doctor", "--engine"],

@@ -93,7 +93,10 @@ def test_resume_goes_on_after_the_last_checkpoint(finished: Path) -> None:
     assert json.loads((finished / "summary.json").read_text())["steps"] == 3
 
 
-@pytest.mark.parametrize("stage", [1, 2, 3])
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize("stage", [pytest.param(1, marks=LONG), pytest.param(2, marks=LONG), 3])
 def test_a_live_step_on_two_ranks_exits_0(stage: int, tmp_path: Path) -> None:
     done = launch(
         f"run.dir={tmp_path / 'run'}", "num_steps=1", f"learner.zero_stage={stage}", processes=2
