@@ -1,6 +1,7 @@
 """Rows: what the learner sees of a completion, and how rows become minibatches.
 
-groups -> rows_of -> split_minibatches (assigns the loss weights) -> micro-batches of every rank
+groups -> rows_of -> split_minibatches (assigns the loss weights) -> with_held_tokens (KL-Cov) ->
+micro-batches of every rank
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from data.types import Completion, Group, LogProbs, SpanKind, TokenIds
 from rl.algorithms.aggregation import RowWeights
 from rl.algorithms.kl_cov import held_tokens
+from rl.config import AlgorithmConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,19 @@ class Row:
     @property
     def num_trained(self) -> int:
         return int(self.mask.sum())
+
+
+def minibatches_of(
+    groups: Sequence[Group],
+    advantages: Sequence[Sequence[float]],
+    algorithm: AlgorithmConfig,
+    weigh: RowWeights,
+) -> list[list[Row]]:
+    """The rows of an update, minibatch by minibatch, with all that `algorithm` trains them by."""
+    minibatches = split_minibatches(rows_of(groups, advantages), algorithm.num_minibatches, weigh)
+    if not algorithm.kl_cov_fraction:
+        return minibatches
+    return [with_held_tokens(rows, algorithm.kl_cov_fraction) for rows in minibatches]
 
 
 def rows_of(groups: Sequence[Group], advantages: Sequence[Sequence[float]]) -> list[Row]:

@@ -16,7 +16,7 @@ from rl.algorithms.aggregation import row_weights
 from rl.algorithms.dynamic_sampling import Oversampling
 from rl.algorithms.group import Advantages
 from rl.config import RunConfig
-from rl.learner.batch import rows_of, split_minibatches, with_held_tokens
+from rl.learner.batch import minibatches_of
 from rl.learner.ranks import LearnerGroup
 from rl.limits.limit import Limit
 from rl.run.interrupts import Interrupts
@@ -87,10 +87,7 @@ def train(run: Run, first_step: int, after_step: AfterStep) -> None:
         with run.interrupts.allowed(), watch("score"):
             scores = run.reward(groups, verdicts)
             advantages = run.advantages(groups, scores)
-            rows = rows_of(groups, advantages)
-            minibatches = split_minibatches(rows, algorithm.num_minibatches, weigh)
-            if share := algorithm.kl_cov_fraction:
-                minibatches = [with_held_tokens(rows, share) for rows in minibatches]
+            minibatches = minibatches_of(groups, advantages, algorithm, weigh)
         with watch("learn"):
             metrics = run.learner.update(minibatches)
         with watch("sync"):
