@@ -156,10 +156,14 @@ def build(group: str, config: object, *parts: Any, **named_parts: Any) -> Any:
 
 
 def build_offering(group: str, config: object, **offered: Any) -> Any:
-    """As `build`; the builder gets those of the `offered` parts that its parameters name."""
-    builder = _builder(group, config)
-    asked_for = {name: offered[name] for name in signature(builder).parameters if name in offered}
-    return builder(config, **asked_for)
+    """As `build`; the builder gets those of the `offered` parts that it asks for."""
+    asked_for = {name: part for name, part in offered.items() if asks_for(group, config, name)}
+    return _builder(group, config)(config, **asked_for)
+
+
+def asks_for(group: str, config: object, part: str) -> bool:
+    """Whether the builder of `config` has a parameter of that name."""
+    return part in signature(_builder(group, config)).parameters
 
 
 def _builder(group: str, config: object) -> Callable[..., Any]:

@@ -5,13 +5,12 @@ import re
 from pathlib import Path
 
 from data.config import ModelConfig
-from rewards.config import CustomRewardConfig
+from rewards.config import CustomRewardConfig, RewardConfig
 from rewards.correct import CorrectConfig
 from rewards.gates.none import NoGateConfig
-from rewards.length.effort import MovingEffortConfig
-from rewards.length.hapo import HapoConfig
 from rl.cli.budget_problems import budget_problems
 from rl.cli.machine import Machine, chosen_placement
+from rl.cli.options import asks_for
 from rl.config import RunConfig, SamplingFilter
 from rl.limits.palu import PaluConfig
 from rl.run.config import GuardAction
@@ -143,16 +142,24 @@ def _scoring(config: RunConfig) -> list[str]:
     algorithm = config.algorithm
     found = config.reward.problems_in_run(algorithm.group_size, config.limit.max_response_tokens)
     by_reward = algorithm.dynamic_sampling_by is SamplingFilter.reward
-    sees_update = not isinstance(config.gate, NoGateConfig) or isinstance(
-        config.reward, CustomRewardConfig | HapoConfig | MovingEffortConfig
-    )
-    if algorithm.dynamic_sampling and by_reward and sees_update:
+    if algorithm.dynamic_sampling and by_reward and _sees_update(config):
         found.append(
             "algorithm.dynamic_sampling_by=reward with a gate, reward=custom or a reward that "
             "remembers: a group is kept or dropped before the update is complete that these are "
             "given; set algorithm.dynamic_sampling_by=correctness"
         )
     return found
+
+
+def _sees_update(config: RunConfig) -> bool:
+    """Whether the reward of one group depends on the groups beside it or before it."""
+    if type(config.reward) is RewardConfig:
+        return False  # A choice that does not exist is a problem of its own.
+    return (
+        not isinstance(config.gate, NoGateConfig)
+        or isinstance(config.reward, CustomRewardConfig)
+        or asks_for("reward", config.reward, "memory")
+    )
 
 
 def _resume(config: RunConfig) -> list[str]:

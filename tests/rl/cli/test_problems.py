@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from data.config import DataConfig, ModelConfig
-from rewards.config import CustomRewardConfig
+from rewards.config import CustomRewardConfig, RewardConfig
 from rewards.correct import CorrectConfig
 from rewards.gates.grpo_lambda import TopFractionConfig
 from rewards.gates.none import NoGateConfig
 from rewards.length.da_dler import DaDlerConfig
 from rewards.length.dot import DotConfig
+from rewards.length.hapo import HapoConfig
 from rewards.length.sigmoid import SigmoidConfig
 from rl.algorithms.grpo import GrpoConfig
 from rl.cli.machine import Machine
@@ -164,7 +165,12 @@ def test_context_is_read_from_the_models_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", [{"reward": CustomRewardConfig(target="a.b")}, {"gate": TopFractionConfig()}]
+    "part",
+    [
+        {"reward": CustomRewardConfig(target="a.b")},
+        {"gate": TopFractionConfig()},
+        {"reward": HapoConfig()},
+    ],
 )
 def test_filtering_by_the_reward_needs_one_that_scores_a_group_alone(part: dict[str, Any]) -> None:
     by_reward = GrpoConfig(dynamic_sampling=True, dynamic_sampling_by=SamplingFilter.reward)
@@ -174,6 +180,12 @@ def test_filtering_by_the_reward_needs_one_that_scores_a_group_alone(part: dict[
     assert run_problems(replace(RIGHT, algorithm=by_reward), CPU) == []
     by_reward = GrpoConfig(dynamic_sampling_by=SamplingFilter.reward)
     assert run_problems(replace(config, algorithm=by_reward), CPU) == []
+
+
+def test_filtering_by_a_reward_that_there_is_not_is_no_further_problem() -> None:
+    by_reward = GrpoConfig(dynamic_sampling=True, dynamic_sampling_by=SamplingFilter.reward)
+    unknown = replace(RIGHT, reward=RewardConfig(), algorithm=by_reward)
+    assert run_problems(unknown, CPU) == run_problems(replace(RIGHT, reward=RewardConfig()), CPU)
 
 
 def test_dot_is_refused_in_groups_of_eight_and_not_in_groups_of_sixteen() -> None:
