@@ -5,6 +5,7 @@ Rank 0 leads: it owns data, engine, stream and loop. The other ranks serve the l
 
 import json
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,8 @@ import yaml
 
 from data.memory import PromptMemory
 from data.sampler import PromptSampler
+from data.types import Prompt
+from rewards.protocols import Verifier
 from rl.algorithms.dynamic_sampling import Oversampling
 from rl.algorithms.table import group_advantages
 from rl.cli.inputs import read_inputs
@@ -96,14 +99,8 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
         pool = start_pool(parts, config.verifier, loop)
         journal.judging_seconds = lambda: pool.busy_seconds
         verifier = build_verifier(config, pool)
-        stream = Stream(
-            engine, training_verifier(config, pool, verifier), group_filter(config), engine,
-            stream_settings(config), journal.fate, group_revision(config),
-        )  # fmt: skip
-        engine.on_reissue = stream.reissued
-        parts.enter_context(closing(stream))
-        # Ends first: an engine that is lost while the run ends is not replaced.
-        parts.callback(engine.shutdown)
+        verify = training_verifier(config, pool, verifier)
+        stream = start_stream(parts, config, engine, verify, journal)
         memory = PromptMemory()
         run = Run(
             config=config,
@@ -117,18 +114,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
             learner=learner,
             transfer=engine,
             interrupts=interrupts,
-            probe=Probe(
-                engine=engine,
-                loop=engine,
-                learner=learner,
-                prompts=inputs.held_out or inputs.training,
-                config=config,
-                stale_parameters=lambda: stale_parameters(
-                    engine.engine.fingerprints(),
-                    learner.fingerprints(fingerprint),
-                    STALE_TOLERANCE[config.model.dtype],
-                ),
-            ),
+            probe=build_probe(config, engine, learner, inputs.held_out or inputs.training),
         )
         judge = Judge(
             engine=engine,
@@ -208,6 +194,46 @@ def start_learner(parts: ExitStack, config: RunConfig) -> LearnerGroup:
     learner = LearnerGroup(DeepSpeedLearner(config, model_path(config), ranks), config, ranks)
     parts.enter_context(closing(learner))
     return learner
+
+
+def start_stream(
+    parts: ExitStack,
+    config: RunConfig,
+    engine: Supervisor[PolicyEngine],
+    verify: Verifier,
+    journal: Journal,
+) -> Stream:
+    """The stream of the run, closed with `parts` after the engine has been shut down."""
+    stream = Stream(
+        engine, verify, group_filter(config), engine, stream_settings(config), journal.fate,
+        group_revision(config),
+    )  # fmt: skip
+    engine.on_reissue = stream.reissued
+    parts.enter_context(closing(stream))
+    # Ends first: an engine that is lost while the run ends is not replaced.
+    parts.callback(engine.shutdown)
+    return stream
+
+
+def build_probe(
+    config: RunConfig,
+    engine: Supervisor[PolicyEngine],
+    learner: LearnerGroup,
+    prompts: Sequence[Prompt],
+) -> Probe:
+    """The probe of engine against learner, on some of `prompts`."""
+    return Probe(
+        engine=engine,
+        loop=engine,
+        learner=learner,
+        prompts=prompts,
+        config=config,
+        stale_parameters=lambda: stale_parameters(
+            engine.engine.fingerprints(),
+            learner.fingerprints(fingerprint),
+            STALE_TOLERANCE[config.model.dtype],
+        ),
+    )
 
 
 def stream_settings(config: RunConfig) -> StreamSettings:
