@@ -1,6 +1,6 @@
 """The table of faults: each test that injects one adds what came of it; printed at the end.
 
-`python -m pytest -s -m "" -k "fault or judging or pool" tests/rl tests/rewards` prints all of it.
+docs/faults.md keeps one such table and has the command that prints it.
 """
 
 import sys
