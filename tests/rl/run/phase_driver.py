@@ -18,8 +18,8 @@ from functools import wraps
 from time import perf_counter
 from typing import Any
 
+import rl.cli.host
 import rl.cli.launch
-import rl.cli.train
 import rl.run.checkpoint
 import rl.run.loop
 from rl.learner.channel import Channel
@@ -31,7 +31,7 @@ from rollout.stream import Stream
 from rollout.vllm.transfer import SharedMemoryTransfer
 
 PHASES: dict[str, tuple[Any, str]] = {
-    "start": (rl.cli.train, "start_engine"),
+    "start": (rl.cli.host, "start_engine"),
     "rollout": (Stream, "next_batch"),
     "score": (rl.run.loop, "minibatches_of"),
     "update": (LearnerGroup, "update"),
