@@ -11,16 +11,16 @@ A row is never replaced: seeds are not drawn again until they please.
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from itertools import groupby
 from math import sqrt
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from rl.cli.compose import compose
 from rl.evaluate.formulas import AES_WEIGHTS, accuracy_efficiency_score
+from scripts.code_hash import ROOT, code_hash
 
-ROOT = Path(__file__).resolve().parent.parent
 LAB, RESULTS = ROOT / "results" / "lab.json", ROOT / "RESULTS.md"
 LABS = ("short", "long")
 FIGURES = ("accuracy", "response_tokens", "accuracy_greedy", "response_tokens_greedy")
@@ -44,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not (options.lab and options.command):
             parser.error("--add needs --lab and --command")
         summary = json.loads((options.add / "summary.json").read_text())
-        rows = add(rows, row_of(summary, options.lab, options.variant, options.command))
+        config = compose(options.add / "recipe.yaml", []).config
+        made = row_of(summary, options.lab, options.variant, options.command, code_hash(config))
+        rows = add(rows, made)
         LAB.parent.mkdir(exist_ok=True)
         LAB.write_text(rows_text(rows))
     page = results_page(rows)
@@ -62,11 +64,11 @@ def read_rows(path: Path) -> list[Row]:
 
 def rows_text(rows: Sequence[Row]) -> str:
     """JSON with one row per line, in the order of the tables."""
-    lines = [json.dumps(row) for row in sorted(rows, key=_key)]
+    lines = [json.dumps(row) for row in sorted(rows, key=key_of)]
     return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
 
 
-def row_of(summary: Mapping[str, Any], lab: str, variant: str, command: str) -> Row:
+def row_of(summary: Mapping[str, Any], lab: str, variant: str, command: str, code_hash: str) -> Row:
     """A row of results from a run's `summary.json`; raises ValueError without both evaluations."""
     base, final = summary["base"], summary["final"]
     if not base or not final:
@@ -85,24 +87,14 @@ def row_of(summary: Mapping[str, Any], lab: str, variant: str, command: str) -> 
         ),
         "wall_s": summary["wall_s"],
         "commit": summary["commit"],
-        "code_hash": code_hash(ROOT),
+        "code_hash": code_hash,
         "command": command,
     }
 
 
-def code_hash(root: Path) -> str:
-    """12 hex digits over the packages' code and the recipes: what a result depends on."""
-    digest = blake2b(digest_size=6)
-    for package in ("data", "rewards", "rollout", "rl", "recipes"):
-        for path in sorted((root / package).rglob("*")):
-            if path.suffix in (".py", ".yaml"):
-                digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()
-
-
 def add(rows: Sequence[Row], row: Row) -> list[Row]:
     """`rows` with `row`; raises ValueError when the run is there or the lab is another one."""
-    if any(_key(old) == _key(row) for old in rows):
+    if any(key_of(old) == key_of(row) for old in rows):
         raise ValueError(
             f"{row['method']} {row['variant']} seed {row['seed']} on the {row['lab']} lab is in "
             "results/lab.json; a row is not replaced: remove it by hand and say why in LOG.md"
@@ -113,7 +105,7 @@ def add(rows: Sequence[Row], row: Row) -> list[Row]:
             f"lab versions {sorted(versions)} do not compare: a changed lab empties "
             "results/lab.json"
         )
-    return sorted([*rows, row], key=_key)
+    return sorted([*rows, row], key=key_of)
 
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
@@ -138,7 +130,7 @@ def results_page(rows: Sequence[Row]) -> str:
     ]
     if not rows:
         page.append("No runs yet.")
-    for lab, in_lab in groupby(sorted(rows, key=_key), key=lambda row: str(row["lab"])):
+    for lab, in_lab in groupby(sorted(rows, key=key_of), key=lambda row: str(row["lab"])):
         of_lab = list(in_lab)
         page += [
             f"## The {lab} lab (version {of_lab[0]['lab_version']})",
@@ -214,7 +206,7 @@ def _spread(values: Sequence[float], spec: str) -> str:
     return f"{center:{spec}}" + (f" [{low:{spec}}, {high:{spec}}]" if len(values) > 1 else "")
 
 
-def _key(row: Row) -> tuple[int, str, str, int]:
+def key_of(row: Row) -> tuple[int, str, str, int]:
     return LABS.index(row["lab"]), row["method"], row["variant"], row["seed"]
 
 

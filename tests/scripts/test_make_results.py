@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +6,6 @@ from scripts.make_results import (
     LAB,
     RESULTS,
     add,
-    code_hash,
     interval,
     read_rows,
     results_page,
@@ -43,7 +41,7 @@ def summary(seed: int, accuracy: float, tokens: float, **changes: Any) -> dict[s
 
 
 def row(seed: int, accuracy: float, tokens: float, variant: str = "") -> dict[str, Any]:
-    return row_of(summary(seed, accuracy, tokens), "short", variant, "make train")
+    return row_of(summary(seed, accuracy, tokens), "short", variant, "make train", "0" * 12)
 
 
 def test_results_page_is_what_the_recorded_runs_say() -> None:
@@ -63,7 +61,7 @@ def test_a_row_has_the_promised_keys_and_the_aes_of_its_figures() -> None:
 
 def test_a_run_without_evaluation_makes_no_row() -> None:
     with pytest.raises(ValueError, match="not evaluated before and after"):
-        row_of(summary(0, 0.9, 50.0, base=None), "short", "", "make train")
+        row_of(summary(0, 0.9, 50.0, base=None), "short", "", "make train", "0" * 12)
 
 
 def test_a_seed_is_not_replaced() -> None:
@@ -74,7 +72,7 @@ def test_a_seed_is_not_replaced() -> None:
 
 
 def test_rows_of_different_labs_do_not_mix() -> None:
-    changed = row_of(summary(1, 0.9, 50.0, lab_version="2"), "short", "", "make train")
+    changed = row_of(summary(1, 0.9, 50.0, lab_version="2"), "short", "", "make train", "0" * 12)
     with pytest.raises(ValueError, match="a changed lab empties"):
         add([row(0, 0.84, 50.0)], changed)
 
@@ -96,16 +94,3 @@ def test_page_shows_means_with_their_interval_and_every_run() -> None:
 def test_page_does_not_depend_on_the_order_of_rows() -> None:
     rows = [row(seed, 0.8 + seed / 50, 50.0, variant) for seed in (0, 1) for variant in ("", "x")]
     assert results_page(rows) == results_page(rows[::-1])
-
-
-def test_code_hash_sees_code_and_recipes_only(tmp_path: Path) -> None:
-    for package in ("data", "rewards", "rollout", "rl", "recipes"):
-        (tmp_path / package).mkdir()
-    before = code_hash(tmp_path)
-    (tmp_path / "data" / "problems.jsonl").write_text("{}")
-    assert code_hash(tmp_path) == before
-    (tmp_path / "recipes" / "x.yaml").write_text("seed: 1")
-    with_recipe = code_hash(tmp_path)
-    assert with_recipe != before
-    (tmp_path / "rl" / "x.py").write_text("")
-    assert code_hash(tmp_path) != with_recipe
