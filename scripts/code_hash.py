@@ -2,9 +2,10 @@
 
 import ast
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from enum import Enum
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -76,8 +77,10 @@ def closure(modules: Iterable[str]) -> set[str]:
     return found
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def imports(path: Path) -> frozenset[str]:
     """Modules of ours that the module in `path` imports by name."""
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
@@ -85,11 +88,13 @@ def imports(path: Path) -> Iterator[str]:
             names = [alias.name for alias in node.names]
         else:
             continue
-        yield from (
+        found |= {
             name for name in names if name.split(".")[0] in PACKAGES and path_of(name).is_file()
-        )
+        }
+    return frozenset(found)
 
 
+@cache
 def code(path: Path) -> str:
     """The source without comments, docstrings and layout."""
     tree = ast.parse(path.read_text())
