@@ -5,6 +5,7 @@ import pytest
 from scripts.make_results import (
     LAB,
     RESULTS,
+    SIGNATURES,
     add,
     interval,
     read_rows,
@@ -45,7 +46,7 @@ def row(seed: int, accuracy: float, tokens: float, variant: str = "") -> dict[st
 
 
 def test_results_page_is_what_the_recorded_runs_say() -> None:
-    assert RESULTS.read_text() == results_page(read_rows(LAB))
+    assert RESULTS.read_text() == results_page(read_rows(LAB), read_rows(SIGNATURES))
 
 
 def test_recorded_runs_are_stored_in_the_order_of_the_tables() -> None:
@@ -94,3 +95,39 @@ def test_page_shows_means_with_their_interval_and_every_run() -> None:
 def test_page_does_not_depend_on_the_order_of_rows() -> None:
     rows = [row(seed, 0.8 + seed / 50, 50.0, variant) for seed in (0, 1) for variant in ("", "x")]
     assert results_page(rows) == results_page(rows[::-1])
+
+
+def of(method: str, seed: int, accuracy: float, tokens: float, variant: str = "") -> dict[str, Any]:
+    made = summary(seed, accuracy, tokens, recipe=method)
+    return row_of(made, "short", variant, "make train", "0" * 12)
+
+
+def test_methods_are_compared_with_the_controls_seed_by_seed() -> None:
+    rows = [of("grpo", seed, 0.9, 50.0 + seed) for seed in (0, 1)]
+    rows += [of("constant_cap", seed, 0.9, 40.0) for seed in (0, 1)]
+    rows += [of("constant_cap", seed, 0.7, 20.0, "cap_16") for seed in (0, 1)]
+    rows += [of("kimi", seed, 0.92, 30.0 + seed) for seed in (0, 1)]
+    page = results_page(rows)
+    assert "the highest AES (`constant_cap`)" in page, "the shorter cap costs 20 points"
+    assert (
+        "| kimi |  | 0, 1 | -20.0 [-20.0, -20.0] | +0.020 [+0.020, +0.020] "
+        "| -9.5 [-15.9, -3.1] | +0.020 [+0.020, +0.020] |"
+    ) in page
+
+
+def test_without_a_control_nothing_is_compared() -> None:
+    assert "Against the controls" not in results_page([of("kimi", 0, 0.92, 30.0)])
+
+
+def test_a_missed_signature_is_shown() -> None:
+    missed = {
+        "claim": "effort: tokens",
+        "seed": 1,
+        "value": 0.9,
+        "low": None,
+        "high": None,
+        "wanted": "above 1",
+        "met": False,
+    }
+    page = results_page([of("effort", 1, 0.92, 30.0)], [missed])
+    assert "| effort: tokens | 1 | 0.900 | above 1 | **no** |" in page
