@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from data.memory import PromptMemory
+from data.references import References
 from rewards.compose import gated, with_parts
 from rewards.config import CustomRewardConfig, VerifierConfig
 from rewards.format import format_part
@@ -45,18 +46,23 @@ def training_verifier(config: RunConfig, pool: WorkerPool, verifier: Verifier) -
 
 
 def build_reward(
-    config: RunConfig, parts: ExitStack, loop: BackgroundLoop, memory: PromptMemory
+    config: RunConfig,
+    parts: ExitStack,
+    loop: BackgroundLoop,
+    memory: PromptMemory,
+    references: References | None = None,
 ) -> Reward:
     """The recipe's reward, its length part gated, with what functions and format check add.
 
-    A reward that learns about prompts keeps what it learns in `memory`. A user's reward runs in a
+    A reward that learns about prompts keeps what it learns in `memory`; one that compares with the
+    initial policy reads `references`, None where nothing was recorded. A user's reward runs in a
     process of its own, which keeps its state between updates.
     """
     if isinstance(config.reward, CustomRewardConfig):
         pool = start_pool(parts, config.verifier, loop, workers=1)
         reward = in_its_own_process(config.reward, pool, loop.run)
     else:
-        reward = build_offering("reward", config.reward, memory=memory)
+        reward = build_offering("reward", config.reward, memory=memory, references=references)
     if not isinstance(config.gate, NoGateConfig):
         reward = gated(reward, build("gate", config.gate, config.seed))
     if config.reward.functions:

@@ -31,6 +31,7 @@ from rl.cli.judging import (
 from rl.cli.options import build
 from rl.cli.problems import LAB, model_path
 from rl.cli.recipe import RecipeError
+from rl.cli.record import given_recording, own_recording
 from rl.config import RunConfig
 from rl.errors import Interrupted
 from rl.learner.deepspeed_learner import DeepSpeedLearner
@@ -43,11 +44,14 @@ from rl.run.judge import Judge
 from rl.run.loop import Run
 from rl.run.probe import Probe
 from rl.run.progress import RunProgress
+from rl.run.references import Recorded, check_logprobs
 from rl.run.session import Start, open_run, run_to_end
 from rl.run.tracker import start_tracker
 from rollout.background import BackgroundLoop
+from rollout.config import RecordingConfig
 from rollout.fingerprint import fingerprint, stale_parameters
 from rollout.recovery import Patience
+from rollout.replay import ReferenceEngine
 from rollout.stream import Stream, StreamSettings
 from rollout.supervisor import Started, Supervisor
 from rollout.transfer import PolicyEngine
@@ -84,6 +88,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
         check_user_code(config)
         limit = build("limit", config.limit)
         inputs = read_inputs(config)
+        given = given_recording(config, inputs.training)
         start = open_run(config, recipe, resolved)
     except ValueError as error:
         raise RecipeError([str(error)]) from error
@@ -100,7 +105,12 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
         journal.judging_seconds = lambda: pool.busy_seconds
         verifier = build_verifier(config, pool)
         verify = training_verifier(config, pool, verifier)
-        stream = start_stream(parts, config, engine, verify, journal)
+        recorded = given or own_recording(
+            engine, verify, engine, config, start.folder, inputs.training
+        )
+        if recorded:
+            check_logprobs(recorded, config, learner)
+        stream = start_stream(parts, config, engine, verify, journal, recorded)
         memory = PromptMemory()
         run = Run(
             config=config,
@@ -109,7 +119,9 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
             oversampling=Oversampling(config.algorithm.oversampling),
             limit=limit,
             stream=stream,
-            reward=build_reward(config, parts, loop, memory),
+            reward=build_reward(
+                config, parts, loop, memory, recorded.references if recorded else None
+            ),
             advantages=group_advantages(config.algorithm),
             learner=learner,
             transfer=engine,
@@ -202,11 +214,16 @@ def start_stream(
     engine: Supervisor[PolicyEngine],
     verify: Verifier,
     journal: Journal,
+    recorded: Recorded | None,
 ) -> Stream:
-    """The stream of the run, closed with `parts` after the engine has been shut down."""
+    """The stream of the run, closed with `parts` after the engine has been shut down.
+
+    What is recorded comes out of it in the place of what the engine would sample.
+    """
+    replay = ReferenceEngine(recorded.judged) if recorded else None
     stream = Stream(
-        engine, verify, group_filter(config), engine, stream_settings(config), journal.fate,
-        group_revision(config),
+        replay or engine, replay.verify if replay else verify, group_filter(config), engine,
+        stream_settings(config), journal.fate, group_revision(config),
     )  # fmt: skip
     engine.on_reissue = stream.reissued
     parts.enter_context(closing(stream))
@@ -237,13 +254,17 @@ def build_probe(
 
 
 def stream_settings(config: RunConfig) -> StreamSettings:
-    """How the stream samples; a seed per completion in deterministic mode only (it costs time)."""
+    """How the stream samples; a seed per completion in deterministic mode only (it costs time).
+
+    Recorded completions are as old as the run, and none is too old.
+    """
+    replays = isinstance(config.rollout, RecordingConfig)
     return StreamSettings(
         group_size=config.algorithm.group_size,
         temperature=config.rollout.temperature,
         top_p=config.rollout.top_p,
         seed=config.seed if config.deterministic else None,
-        max_staleness=config.rollout.max_staleness,
+        max_staleness=config.num_steps if replays else config.rollout.max_staleness,
     )
 
 
