@@ -46,6 +46,12 @@ class Series:
         """First and last value."""
         return self.curve[0][1], self.curve[-1][1]
 
+    @property
+    def peak(self) -> float | None:
+        """The largest value, where it is neither the first nor the last."""
+        largest = max(value for _, value in self.curve)
+        return largest if largest > max(self.ends) else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:

@@ -18,6 +18,15 @@ def test_the_strip_shows_what_was_logged_without_undefined_values() -> None:
     assert (series.name, series.curve, series.unit) == ("entropy", [(1.0, 0.4)], "nats")
 
 
+def test_a_peak_between_the_ends_is_named_and_one_at_an_end_is_not() -> None:
+    def peak(*values: float) -> float | None:
+        (series,) = strip([{"step": float(i), "kl": value} for i, value in enumerate(values)])
+        return series.peak
+
+    assert peak(0.0, 0.5, 0.0) == 0.5
+    assert peak(0.0, 0.5) is peak(0.5, 0.1, 0.5) is None
+
+
 def test_alarms_come_with_their_steps_cause_and_cure(tmp_path: Path) -> None:
     (alarm,) = alarms(reported(tmp_path).steps)
     assert (alarm.guard, alarm.steps) == ("zero_variance", [3])

@@ -27,7 +27,7 @@ FIRST_WORDS = f"{SHOWN}.map(g => g.querySelector('summary').textContent)"
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """A page of a run whose completions attack it."""
     folder = tmp_path_factory.mktemp("report")
-    write_trained(folder / "run", texts=(HOSTILE, "plain"))
+    write_trained(folder / "run", texts=(HOSTILE, "unbroken" * 90))
     file = folder / "report.html"
     file.write_text(report([read_reported(folder / "run", "run")]).html, encoding="utf-8")
     with open_browser(folder) as page:
