@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rl.cli import bench, export, merge, reward_check
+from rl.cli import bench, dpo, export, merge, pairs, reward_check
 from rl.cli.compose import compose
 from rl.cli.launch import launch, refuse
 from rl.cli.machine import this_machine
@@ -77,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_command(commands)
     export.add_command(commands)
     merge.add_command(commands)
+    pairs.add_command(commands)
+    dpo.add_command(commands)
     reward_check.add_command(commands)
     examiner = commands.add_parser("doctor", help="what works here, and the mend for what does not")
     examiner.add_argument(
