@@ -44,13 +44,17 @@ class InTurn:
 
     def put(self, buckets: "Iterator[Sequence[tuple[str, Tensor]]]") -> None:
         """Makes these whole weights the engine's; raises `EngineError` where it kept others."""
+        import torch
+
         from rl.cli.train import STALE_TOLERANCE
         from rollout.fingerprint import fingerprint, stale_parameters
 
+        # NCCL and CUDA IPC carry tensors of a GPU only.
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         sent: dict[str, Tensor] = {}
         self.transfer.start()
         for bucket in buckets:
-            self.transfer.send(bucket)
+            self.transfer.send([(name, tensor.to(device)) for name, tensor in bucket])
             sent |= {name: fingerprint(name, tensor) for name, tensor in bucket}
         self.transfer.finish(self.engine.weight_version + 1)
         tolerance = STALE_TOLERANCE[self.config.model.dtype]

@@ -55,6 +55,7 @@ def test_the_released_gain_by_hand() -> None:
     assert adar1_code_gain(0.5, 1.0, 30, 10, 4) == pytest.approx(-0.125)
     assert adar1_code_gain(1.0, 0.5, 10, 10, 4) == inf
     assert adar1_code_gain(0.5, 0.5, 10, 10, 4) == 0
+    assert adar1_code_gain(0.625, 0.5, 10, 10, 4) == 0, "exactly the margin is no gain"
 
 
 @given(st.integers(0, 12), st.integers(0, 12), st.floats(1, 1e4), st.floats(1, 1e4))
