@@ -1,8 +1,12 @@
 """Options of the model and the data; imports nothing heavy."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
+from typing import Any
+
+CUSTOM = "custom"
+"""The path of rows that a function of the user's own returns."""
 
 
 class UnusableRows(Enum):
@@ -60,7 +64,8 @@ class DataConfig:
     """Training and evaluation prompts: the YAML files of the `data` group fill this in."""
 
     path: str = ""
-    """Hub name, folder, JSONL or parquet file, or `lab:short` / `lab:long`."""
+    """Hub name, folder, JSONL or parquet file, `lab:short` / `lab:long`, or `custom`: the rows that
+    the function at `target` returns. A relative path in a recipe is relative to the recipe."""
     split: str = "train"
     eval_path: str = ""
     """Held-out prompts; empty means no evaluation before and after training."""
@@ -68,6 +73,10 @@ class DataConfig:
     prompt_column: str = ""
     """Empty finds the column by convention (TRL, verl, OpenRLHF, verifiers)."""
     answer_column: str = ""
+    target: str = ""
+    """`module.name` of a function(split) that returns rows, or of a factory of one when `args` are
+    given; for a `path` or `eval_path` that is `custom`."""
+    args: dict[str, Any] = field(default_factory=dict)
     instruction: str = ""
     """Appended to the user's question, e.g. the request to put the answer in a box."""
     system_prompt: str = ""
@@ -81,6 +90,17 @@ class DataConfig:
         if not self.path:
             found.append(
                 "data.path is empty: choose `data: NAME` or set data.path=HUB_NAME_OR_FILE"
+            )
+        is_custom = CUSTOM in (self.path, self.eval_path)
+        if is_custom and "." not in self.target:
+            found.append(
+                f"data.target={self.target!r}: rows of your own come from a dotted path; "
+                "set data.target=module.name"
+            )
+        if self.target and not is_custom:
+            found.append(
+                f"data.target={self.target} with data.path={self.path}: the function is not used; "
+                "set data.path=custom (or choose `data: custom`), or data.target=''"
             )
         if self.num_prompts < 0:
             found.append(f"data.num_prompts={self.num_prompts}: set it to 0 (all) or more")

@@ -6,7 +6,7 @@ by row.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from data.columns import find_columns
 from data.config import DataConfig, UnusableRows
 from data.drafts import Draft, read_drafts
 from data.report import DataReport, by_row
-from data.rows import listed, load_rows
+from data.rows import Row, listed, load_rows
 from data.templates import conversation, tokenize_each
 from data.types import Budget, Prompt, prompt_id
 
@@ -53,16 +53,17 @@ def load_dataset(
     *,
     held_out: bool = False,
     draw: Draw = no_budget,
+    load: Callable[[str, str], list[Row]] = load_rows,
 ) -> Dataset:
     """The training prompts of `config`, or the held-out ones, in the dataset's order.
 
     A question that occurs again is left out, listed by row in the log and counted. Malformed rows,
     empty answers and prompts longer than `max_prompt_tokens` raise ValueError, all in one message,
     or are left out in the same way where `data.unusable_rows=leave_out` says so. `draw` gives each
-    prompt its budget, by the prompt's id.
+    prompt its budget, by the prompt's id; `load` gives the rows of a path and a split.
     """
     path, split = (config.eval_path, config.eval_split) if held_out else (config.path, config.split)
-    rows = load_rows(path, split)
+    rows = load(path, split)
     if not rows:
         raise ValueError(f"data path {path}, split {split}: there are no rows")
     columns = find_columns(rows, path, config.prompt_column, config.answer_column)

@@ -33,7 +33,8 @@ def load_rows(path: str, split: str) -> list[Row]:
     if is_folder:
         return _read_folder(local.resolve(), split)
     if local.suffix in SUFFIXES or path.startswith((".", "/", "~")):
-        raise ValueError(f"data path {path}: no such file or folder (looked in {Path.cwd()})")
+        looked = "" if local.is_absolute() else f" (looked in {Path.cwd()})"
+        raise ValueError(f"data path {path}: no such file or folder{looked}")
     return _load_dataset(path, split)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from data.types import Group, Score
+from rewards.compose import LENGTH
 from rewards.config import CustomRewardConfig, RewardShape
 from rewards.from_trl import TRL_NAMES, as_messages, as_text, from_trl, raised
 from rewards.protocols import Reward, RewardError, Verdicts
@@ -36,6 +37,25 @@ def build_reward(config: CustomRewardConfig) -> Reward:
     if shape is RewardShape.trl_text:
         return from_trl(function, config.target, as_text)
     return _checked(function, config.target)
+
+
+def with_length_part(reward: Reward, target: str) -> Reward:
+    """`reward`, held to scores with a part named `length` where a gate is to act on it.
+
+    Without one the gate would have nothing to take away, and nobody would notice.
+    """
+
+    def reward_with_length(groups: Sequence[Group], verdicts: Verdicts) -> list[list[Score]]:
+        scores = reward(groups, verdicts)
+        if not any(LENGTH in score.parts for row in scores for score in row):
+            found = sorted({name for row in scores for score in row for name in score.parts})
+            raise RewardError(
+                f"reward.target={target}: its scores have the parts {', '.join(found) or 'none'}; "
+                f"a gate acts on a part named {LENGTH}: name it so, or set gate=none"
+            )
+        return scores
+
+    return reward_with_length
 
 
 def shape_of(function: Callable[..., Any]) -> RewardShape | None:

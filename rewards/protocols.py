@@ -10,7 +10,7 @@ Verdicts = Sequence[Sequence[Verdict]]
 
 
 class RewardError(ValueError):
-    """A user's reward raised, or returned what is no reward; the run stops and says so."""
+    """A user's reward or gate raised, or returned what is none; the run stops and says so."""
 
 
 class Verifier(Protocol):

@@ -158,6 +158,11 @@ class Supervisor(Generic[E]):
             self._held.transfer.close()
             self._loop.run(self.close())
 
+    def release(self) -> None:
+        """Leaves the engine and its transfer to others; nothing is watched or replaced any more."""
+        self._closed = True
+        self._watch.cancel()
+
     async def _serving(self) -> int:
         """The incarnation that serves, as soon as one does."""
         while not self._closed:

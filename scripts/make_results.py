@@ -11,21 +11,43 @@ A row is never replaced: seeds are not drawn again until they please.
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from itertools import groupby
 from math import sqrt
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from rl.cli.compose import compose
 from rl.evaluate.formulas import AES_WEIGHTS, accuracy_efficiency_score
+from scripts.code_hash import ROOT, code_hash
 
-ROOT = Path(__file__).resolve().parent.parent
 LAB, RESULTS = ROOT / "results" / "lab.json", ROOT / "RESULTS.md"
+SIGNATURES = ROOT / "results" / "signatures.json"
 LABS = ("short", "long")
 FIGURES = ("accuracy", "response_tokens", "accuracy_greedy", "response_tokens_greedy")
 STUDENT_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 """97.5 % quantiles of Student's t with 1 to 9 degrees of freedom."""
+
+PAPERS = {
+    "cosine": "-34 % (PALU)",
+    "da_dler": "-80 %",
+    "dler": "-77 %",
+    "dot": "-78 % (AIME24)",
+    "grpo_lambda": "-47 %",
+    "hapo": "-33 to -59 %",
+    "kimi": "-61 % (PALU)",
+    "lcpo_max": "-69 % (PALU)",
+    "o1_pruner": "-53 % (PALU)",
+    "palu": "-66 %",
+    "shorter_better": "-50 to -80 %",
+    "sigmoid": "-50 %",
+    "siri": "-19 % (high, AIME24)",
+    "slpo": "-75 to -94 %",
+    "think_prune": "-53 % (PALU)",
+}
+"""Tokens saved in each paper, on its own models and benchmarks, or in PALU's Table 2: context."""
+
+CONTROL, CAP = "grpo", "constant_cap"
 
 Row = dict[str, Any]
 
@@ -44,10 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not (options.lab and options.command):
             parser.error("--add needs --lab and --command")
         summary = json.loads((options.add / "summary.json").read_text())
-        rows = add(rows, row_of(summary, options.lab, options.variant, options.command))
+        config = compose(options.add / "recipe.yaml", []).config
+        made = row_of(summary, options.lab, options.variant, options.command, code_hash(config))
+        rows = add(rows, made)
         LAB.parent.mkdir(exist_ok=True)
         LAB.write_text(rows_text(rows))
-    page = results_page(rows)
+    page = results_page(rows, read_rows(SIGNATURES))
     if options.check and (not RESULTS.exists() or RESULTS.read_text() != page):
         print("RESULTS.md is not what results/lab.json says: run scripts/make_results.py")
         return 1
@@ -62,11 +86,11 @@ def read_rows(path: Path) -> list[Row]:
 
 def rows_text(rows: Sequence[Row]) -> str:
     """JSON with one row per line, in the order of the tables."""
-    lines = [json.dumps(row) for row in sorted(rows, key=_key)]
+    lines = [json.dumps(row) for row in sorted(rows, key=key_of)]
     return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
 
 
-def row_of(summary: Mapping[str, Any], lab: str, variant: str, command: str) -> Row:
+def row_of(summary: Mapping[str, Any], lab: str, variant: str, command: str, code_hash: str) -> Row:
     """A row of results from a run's `summary.json`; raises ValueError without both evaluations."""
     base, final = summary["base"], summary["final"]
     if not base or not final:
@@ -85,24 +109,14 @@ def row_of(summary: Mapping[str, Any], lab: str, variant: str, command: str) -> 
         ),
         "wall_s": summary["wall_s"],
         "commit": summary["commit"],
-        "code_hash": code_hash(ROOT),
+        "code_hash": code_hash,
         "command": command,
     }
 
 
-def code_hash(root: Path) -> str:
-    """12 hex digits over the packages' code and the recipes: what a result depends on."""
-    digest = blake2b(digest_size=6)
-    for package in ("data", "rewards", "rollout", "rl", "recipes"):
-        for path in sorted((root / package).rglob("*")):
-            if path.suffix in (".py", ".yaml"):
-                digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()
-
-
 def add(rows: Sequence[Row], row: Row) -> list[Row]:
     """`rows` with `row`; raises ValueError when the run is there or the lab is another one."""
-    if any(_key(old) == _key(row) for old in rows):
+    if any(key_of(old) == key_of(row) for old in rows):
         raise ValueError(
             f"{row['method']} {row['variant']} seed {row['seed']} on the {row['lab']} lab is in "
             "results/lab.json; a row is not replaced: remove it by hand and say why in LOG.md"
@@ -113,7 +127,7 @@ def add(rows: Sequence[Row], row: Row) -> list[Row]:
             f"lab versions {sorted(versions)} do not compare: a changed lab empties "
             "results/lab.json"
         )
-    return sorted([*rows, row], key=_key)
+    return sorted([*rows, row], key=key_of)
 
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
@@ -125,8 +139,8 @@ def interval(values: Sequence[float]) -> tuple[float, float, float]:
     return center, center - half, center + half
 
 
-def results_page(rows: Sequence[Row]) -> str:
-    """RESULTS.md: a table of means over seeds for each lab, then every run."""
+def results_page(rows: Sequence[Row], signatures: Sequence[Row] = ()) -> str:
+    """RESULTS.md: means over seeds, each method against the controls, signatures, every run."""
     weights = "/".join(f"{weight:g}" for weight in AES_WEIGHTS)
     page = [
         "# Results on the lab",
@@ -138,20 +152,22 @@ def results_page(rows: Sequence[Row]) -> str:
     ]
     if not rows:
         page.append("No runs yet.")
-    for lab, in_lab in groupby(sorted(rows, key=_key), key=lambda row: str(row["lab"])):
+    for lab, in_lab in groupby(sorted(rows, key=key_of), key=lambda row: str(row["lab"])):
         of_lab = list(in_lab)
         page += [
             f"## The {lab} lab (version {of_lab[0]['lab_version']})",
             "",
             *_header(
                 "method, variant, seeds, accuracy, response tokens, kept tokens, "
-                "greedy accuracy, greedy tokens, AES, seconds"
+                "greedy accuracy, greedy tokens, AES, seconds, paper's tokens"
             ),
         ]
         methods = groupby(of_lab, key=lambda row: (row["method"], row["variant"]))
         page += [_mean_row(method, variant, list(runs)) for (method, variant), runs in methods]
         page += [
             "",
+            *_controls(of_lab),
+            *_signatures(signatures if lab == "short" else []),
             "Every run:",
             "",
             *_header(
@@ -162,6 +178,62 @@ def results_page(rows: Sequence[Row]) -> str:
             "",
         ]
     return "\n".join(page).rstrip() + "\n"
+
+
+def _controls(rows: Sequence[Row]) -> list[str]:
+    """Each method minus plain GRPO, and minus the best constant cap, seed by seed."""
+    runs = {(row["method"], row["variant"], row["seed"]): row for row in rows}
+    caps = {row["variant"] for row in rows if row["method"] == CAP}
+    if not caps or (CONTROL, "") not in {key[:2] for key in runs}:
+        return []
+    best = max(
+        sorted(caps),
+        key=lambda cap: mean(
+            row["aes"] for row in rows if (row["method"], row["variant"]) == (CAP, cap)
+        ),
+    )
+    lines = [
+        f"Against the controls: each method minus plain `{CONTROL}`, and minus the constant cap of",
+        f"the highest AES (`{' '.join(filter(None, [CAP, best]))}`); mean of the differences of",
+        "the same seed, with Student's 95 % interval.",
+        "",
+        *_header(
+            "method, variant, seeds, tokens - GRPO, accuracy - GRPO, tokens - cap, accuracy - cap"
+        ),
+    ]
+    named = sorted({key[:2] for key in runs if key[0] != "quickstart"})
+    for method, variant in named:
+        seeds = sorted(key[2] for key in runs if key[:2] == (method, variant))
+        cells = [method, variant, ", ".join(map(str, seeds))]
+        for other in ((CONTROL, ""), (CAP, best)):
+            for figure, spec in (("response_tokens", "+.1f"), ("accuracy", "+.3f")):
+                changes = [
+                    runs[method, variant, seed][figure] - runs[*other, seed][figure]
+                    for seed in seeds
+                    if (*other, seed) in runs
+                ]
+                cells.append(_spread(changes, spec) if changes else "-")
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _signatures(signatures: Sequence[Row]) -> list[str]:
+    """What each method promises beside fewer tokens (`scripts/signatures.py`)."""
+    if not signatures:
+        return []
+    lines = [
+        "Signatures: what a method promises beside fewer tokens, one line per seed, with what was",
+        "wanted before it was measured and the 95 % interval over problems where there is one.",
+        "",
+        *_header("claim, seed, value, wanted, met"),
+    ]
+    for row in sorted(signatures, key=lambda row: (row["claim"].split("(")[0], row["seed"])):
+        value = f"{row['value']:.3f}"
+        if row["low"] is not None:
+            value += f" [{row['low']:.3f}, {row['high']:.3f}]"
+        met = "yes" if row["met"] else "**no**"
+        lines.append(f"| {row['claim']} | {row['seed']} | {value} | {row['wanted']} | {met} |")
+    return [*lines, ""]
 
 
 def _header(names: str) -> list[str]:
@@ -182,6 +254,7 @@ def _mean_row(method: str, variant: str, runs: Sequence[Row]) -> str:
         _change(runs, "response_tokens_greedy", ".1f"),
         _spread([run["aes"] for run in runs], ".2f"),
         f"{mean(run['wall_s'] for run in runs):.0f}",
+        PAPERS.get(method, ""),
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -214,7 +287,7 @@ def _spread(values: Sequence[float], spec: str) -> str:
     return f"{center:{spec}}" + (f" [{low:{spec}}, {high:{spec}}]" if len(values) > 1 else "")
 
 
-def _key(row: Row) -> tuple[int, str, str, int]:
+def key_of(row: Row) -> tuple[int, str, str, int]:
     return LABS.index(row["lab"]), row["method"], row["variant"], row["seed"]
 
 

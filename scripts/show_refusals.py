@@ -3,7 +3,7 @@
     python scripts/show_refusals.py            # a Markdown table; exits 1 when one was accepted
     python scripts/show_refusals.py --kind data
 
-The cases are those of `tests/rl/cli/wrong_inputs.py` (config, data, model, reward) and of
+The cases are those of `tests/rl/cli/wrong_inputs.py` (config, data, model, reward, gate) and of
 `tests/rl/cli/wrong_commands.py` (disk, network, engine; minutes, for engines are started).
 """
 
@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-IN_PROCESS = ("config", "data", "model", "reward")
+IN_PROCESS = ("config", "data", "model", "reward", "gate")
 COMMANDS = ("disk", "network", "engine")
 
 Row = tuple[str, str, str, bool]

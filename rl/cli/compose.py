@@ -22,6 +22,7 @@ from rl.cli.instead import is_misplaced, misplaced_problem, recipe_instead
 from rl.cli.leaves import Schema, choice_problems, leaf_problem, schema_of
 from rl.cli.machine import Machine, this_machine
 from rl.cli.options import GROUPS, UNCHOSEN, Groups, fill_config_store
+from rl.cli.places import make_places_absolute
 from rl.cli.problems import run_problems
 from rl.cli.recipe import OURS, Leaf, RecipeError, read_recipe, walk
 from rl.cli.secrets import secret_problems
@@ -68,6 +69,7 @@ def compose(
         node = (
             _without_hydra(schema, good, groups) if found else _with_hydra(path, gathered, groups)
         )
+        make_places_absolute(node, gathered.leaves)
         config = OmegaConf.to_object(node)
     except (HydraException, OmegaConfBaseException) as error:
         raise RecipeError([*found, _short(error)]) from error

@@ -186,8 +186,8 @@ def measure(
 
 def generate(candidate: Candidate, prompts: list[Prompt]) -> tuple[Evaluation, str]:
     """Every judged completion, and the name of the engine that wrote them."""
+    from rl.cli.host import start_engine
     from rl.cli.judging import build_verifier, start_pool
-    from rl.cli.train import start_engine
     from rl.run.judge import evaluate_held_out
     from rollout.background import BackgroundLoop
 

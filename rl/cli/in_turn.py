@@ -78,8 +78,8 @@ def config_for(recipe: Path, overrides: Sequence[str], folder: Path, machine: Ma
 @contextmanager
 def started(config: RunConfig) -> Iterator[InTurn]:
     """The recipe's engine and verifier, ended on leaving."""
+    from rl.cli.host import start_engine
     from rl.cli.judging import build_verifier, start_pool
-    from rl.cli.train import start_engine
 
     with ExitStack() as parts:
         loop = parts.enter_context(closing(BackgroundLoop()))

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.loading import Dataset, load_dataset
 from data.types import Prompt
 from rl.cli.options import build
+from rl.cli.own_rows import rows_of
 from rl.cli.problems import model_folder, model_path
 from rl.config import RunConfig
 
@@ -95,7 +97,8 @@ def _read(config: RunConfig, tokenizer: "PreTrainedTokenizerBase", *, held_out: 
     """One split, each prompt with the budget that the recipe gives it."""
     draw = build("budget", config.budget, held_out)
     longest = config.rollout.max_prompt_tokens
-    return load_dataset(config.data, tokenizer, longest, held_out=held_out, draw=draw)
+    load = partial(rows_of, config.data)
+    return load_dataset(config.data, tokenizer, longest, held_out=held_out, draw=draw, load=load)
 
 
 def _damage(file: Path) -> str:

@@ -7,14 +7,16 @@ from functools import partial
 
 from data.memory import PromptMemory
 from rewards.compose import gated, with_parts
-from rewards.config import CustomRewardConfig, VerifierConfig
+from rewards.config import CustomRewardConfig, GateConfig, VerifierConfig
+from rewards.custom import with_length_part
 from rewards.format import format_part
 from rewards.functions import function_jobs, with_functions
+from rewards.gates.custom import CustomGateConfig, gate_job
 from rewards.gates.none import NoGateConfig
 from rewards.length.dot import DotConfig, cut_outliers
 from rewards.pool import Job, PoolError, WorkerPool, make_pool
 from rewards.process import in_its_own_process, reward_job
-from rewards.protocols import Reward, Verifier
+from rewards.protocols import Gate, Reward, Verifier
 from rewards.verifiers.custom import CustomVerifierConfig, verifier_job
 from rl.algorithms.dynamic_sampling import outcomes_differ, rewards_differ
 from rl.cli.inputs import read_tokenizer
@@ -49,21 +51,31 @@ def build_reward(
 ) -> Reward:
     """The recipe's reward, its length part gated, with what functions and format check add.
 
-    A reward that learns about prompts keeps what it learns in `memory`. A user's reward runs in a
-    process of its own, which keeps its state between updates.
+    A reward that learns about prompts keeps what it learns in `memory`. A user's reward and gate
+    share a process of their own, which keeps their state between updates.
     """
+    # Its process starts when it is asked first.
+    pool = start_pool(parts, config.verifier, loop, workers=1)
     if isinstance(config.reward, CustomRewardConfig):
-        pool = start_pool(parts, config.verifier, loop, workers=1)
         reward = in_its_own_process(config.reward, pool, loop.run)
     else:
         reward = build_offering("reward", config.reward, memory=memory)
     if not isinstance(config.gate, NoGateConfig):
-        reward = gated(reward, build("gate", config.gate, config.seed))
+        if isinstance(config.reward, CustomRewardConfig):
+            reward = with_length_part(reward, config.reward.target)
+        reward = gated(reward, build_gate(config.gate, config.seed, pool, loop))
     if config.reward.functions:
         reward = with_parts(reward, lambda completion, verdict: verdict.parts)
     if weight := config.reward.format_weight:
         reward = with_parts(reward, lambda c, verdict: {"format": format_part(c, weight)})
     return reward
+
+
+def build_gate(config: GateConfig, seed: int, pool: WorkerPool, loop: BackgroundLoop) -> Gate:
+    """The recipe's gate; a user's runs in the one worker of `pool`."""
+    parts = (pool, loop.run) if isinstance(config, CustomGateConfig) else (seed,)
+    gate: Gate = build("gate", config, *parts)
+    return gate
 
 
 def group_revision(config: RunConfig) -> Revise:
@@ -113,4 +125,6 @@ def _user_jobs(config: RunConfig) -> list[Job]:
         jobs.append(verifier_job(config.verifier))
     if isinstance(config.reward, CustomRewardConfig):
         jobs.append(reward_job(config.reward))
+    if isinstance(config.gate, CustomGateConfig):
+        jobs.append(gate_job(config.gate))
     return jobs

@@ -21,6 +21,7 @@ from data.budgets import (
 )
 from rewards.config import CustomRewardConfig
 from rewards.correct import CorrectConfig
+from rewards.gates.custom import CustomGateConfig
 from rewards.gates.grpo_lambda import ThresholdConfig, TopFractionConfig
 from rewards.gates.none import NoGateConfig
 from rewards.gates.some_correct import SomeCorrectConfig
@@ -105,6 +106,7 @@ GROUPS: Groups = {
         "grpo_lambda_threshold": Option(
             ThresholdConfig, "rewards.gates.grpo_lambda:build_threshold"
         ),
+        "custom": Option(CustomGateConfig, "rewards.gates.custom:build_gate"),
     },
     "algorithm": {
         name: Option(algorithm.config, algorithm.advantages)

@@ -5,8 +5,9 @@ Rank 0 leads: it owns data, engine, stream and loop. The other ranks serve the l
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from data.types import Prompt
 from rewards.protocols import Verifier
 from rl.algorithms.dynamic_sampling import Oversampling
 from rl.algorithms.table import group_advantages
-from rl.cli.inputs import read_inputs
+from rl.cli.host import Host
+from rl.cli.inputs import Inputs, read_inputs
 from rl.cli.judging import (
     build_reward,
     build_verifier,
@@ -33,9 +35,11 @@ from rl.cli.problems import LAB, model_path
 from rl.cli.recipe import RecipeError
 from rl.config import RunConfig
 from rl.errors import Interrupted
+from rl.evaluate.evaluation import Evaluation
 from rl.learner.deepspeed_learner import DeepSpeedLearner
 from rl.learner.process_group import start_process_group, stop_process_group
 from rl.learner.ranks import LearnerGroup, serve
+from rl.limits.limit import Limit
 from rl.run.guards import Watch, read_history
 from rl.run.interrupts import Interrupts
 from rl.run.journal import Journal
@@ -45,7 +49,6 @@ from rl.run.probe import Probe
 from rl.run.progress import RunProgress
 from rl.run.session import Start, open_run, run_to_end
 from rl.run.tracker import start_tracker
-from rollout.background import BackgroundLoop
 from rollout.fingerprint import fingerprint, stale_parameters
 from rollout.recovery import Patience
 from rollout.stream import Stream, StreamSettings
@@ -78,8 +81,19 @@ def follow(config: RunConfig) -> None:
         raise Interrupted(interrupts.signal)
 
 
-def lead(config: RunConfig, recipe: str, resolved: str) -> None:
-    """Rank 0: reads the data, starts the parts, runs to the end, stops them in reverse order."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A run that was checked and has its folder; nothing heavy has started."""
+
+    config: RunConfig
+    resolved: str
+    limit: Limit
+    inputs: Inputs
+    start: Start
+
+
+def prepare(config: RunConfig, recipe: str, resolved: str) -> Job:
+    """Reads the data and makes the run's folder; raises RecipeError for what cannot run."""
     try:
         check_user_code(config)
         limit = build("limit", config.limit)
@@ -87,29 +101,50 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
         start = open_run(config, recipe, resolved)
     except ValueError as error:
         raise RecipeError([str(error)]) from error
+    return Job(config=config, resolved=resolved, limit=limit, inputs=inputs, start=start)
+
+
+def lead(config: RunConfig, recipe: str, resolved: str) -> None:
+    """Rank 0: one run on a host of its own."""
+    job = prepare(config, recipe, resolved)
+    with Interrupts() as interrupts, closing(Host()) as host:
+        # The engine ends first: one that is lost while the run ends is not replaced.
+        run_job(job, host, interrupts, Supervisor.shutdown)
+
+
+def run_job(
+    job: Job,
+    host: Host,
+    interrupts: Interrupts,
+    leave: Callable[[Supervisor[PolicyEngine]], None],
+    base: Evaluation | None = None,
+) -> None:
+    """Starts the parts, runs to the end, stops them in reverse order, the engine by `leave`.
+
+    `base` is the evaluation before training where it is known already.
+    """
+    config, inputs, start = job.config, job.inputs, job.start
     with ExitStack() as parts:
-        interrupts = parts.enter_context(Interrupts())
-        journal = start_journal(parts, config, start, resolved)
-        loop = parts.enter_context(closing(BackgroundLoop()))
-        started = start_engine(config, loop, start.step)
-        parts.callback(started.engine.shutdown)
+        journal = start_journal(parts, config, start, job.resolved)
+        started = host.engine(config, start.step)
         journal.progress.note(f"{started.engine.name} is ready")
-        learner = start_learner(parts, config)
-        engine = supervise(config, loop, started, learner)
-        pool = start_pool(parts, config.verifier, loop)
+        learner = start_learner(parts, config, host)
+        engine = supervise(config, host, started, learner)
+        pool = start_pool(parts, config.verifier, host.loop)
         journal.judging_seconds = lambda: pool.busy_seconds
         verifier = build_verifier(config, pool)
         verify = training_verifier(config, pool, verifier)
         stream = start_stream(parts, config, engine, verify, journal)
+        parts.callback(leave, engine)
         memory = PromptMemory()
         run = Run(
             config=config,
             sampler=PromptSampler(inputs.training, config.seed),
             memory=memory,
             oversampling=Oversampling(config.algorithm.oversampling),
-            limit=limit,
+            limit=job.limit,
             stream=stream,
-            reward=build_reward(config, parts, loop, memory),
+            reward=build_reward(config, parts, host.loop, memory),
             advantages=group_advantages(config.algorithm),
             learner=learner,
             transfer=engine,
@@ -124,6 +159,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
             config=config,
             journal=journal,
             interrupts=interrupts,
+            known_base=base,
         )
         run_to_end(run, start, judge, lab_version(config), inputs.data_counts)
 
@@ -149,31 +185,9 @@ def start_journal(parts: ExitStack, config: RunConfig, start: Start, resolved: s
     return journal
 
 
-def start_engine(config: RunConfig, loop: BackgroundLoop, version: int) -> Started[PolicyEngine]:
-    """The recipe's engine, with room for the longest prompt and the longest response."""
-    engine: PolicyEngine = build(
-        "rollout",
-        config.rollout,
-        loop=loop,
-        model_path=model_path(config),
-        dtype=config.model.dtype,
-        max_model_tokens=config.rollout.max_prompt_tokens + config.limit.max_response_tokens,
-        weight_version=version,
-        seed=config.seed,
-    )
-    try:
-        transfer = engine.start_transfer(config.rollout.sync_bucket_mib)
-    except BaseException:
-        engine.shutdown()
-        raise
-    if config.deterministic:
-        engine.admit_together()
-    return Started(engine=engine, transfer=transfer)
-
-
 def supervise(
     config: RunConfig,
-    loop: BackgroundLoop,
+    host: Host,
     first: Started[PolicyEngine],
     learner: LearnerGroup,
 ) -> Supervisor[PolicyEngine]:
@@ -183,14 +197,14 @@ def supervise(
         max_restarts=config.rollout.max_restarts,
         window_seconds=config.rollout.restart_window_seconds,
     )
-    start_another = partial(start_engine, config, loop)
-    return Supervisor(first, start_another, learner.publish, loop, patience)
+    return Supervisor(
+        first, partial(host.another_engine, config), learner.publish, host.loop, patience
+    )
 
 
-def start_learner(parts: ExitStack, config: RunConfig) -> LearnerGroup:
+def start_learner(parts: ExitStack, config: RunConfig, host: Host) -> LearnerGroup:
     """The learner on this rank, leading those of the other ranks."""
-    ranks = start_process_group()
-    parts.callback(stop_process_group)
+    ranks = host.ranks()
     learner = LearnerGroup(DeepSpeedLearner(config, model_path(config), ranks), config, ranks)
     parts.enter_context(closing(learner))
     return learner
@@ -203,15 +217,13 @@ def start_stream(
     verify: Verifier,
     journal: Journal,
 ) -> Stream:
-    """The stream of the run, closed with `parts` after the engine has been shut down."""
+    """The stream of the run, closed with `parts`."""
     stream = Stream(
         engine, verify, group_filter(config), engine, stream_settings(config), journal.fate,
         group_revision(config),
     )  # fmt: skip
     engine.on_reissue = stream.reissued
     parts.enter_context(closing(stream))
-    # Ends first: an engine that is lost while the run ends is not replaced.
-    parts.callback(engine.shutdown)
     return stream
 
 

@@ -20,6 +20,9 @@ from rl.run.metrics import check_names
 
 RUNS = Path("runs")
 
+CODE = ("data", "rewards", "rollout", "rl", "recipes")
+"""What a run's results depend on, of all that the repository holds."""
+
 
 def create_run_folder(run_dir: str, recipe_stem: str) -> Path:
     """Makes `run_dir`, or `runs/<recipe>-<id>` when it is empty; returns its absolute path.
@@ -67,6 +70,7 @@ def write_summary(
     lab_version: str,
     seed: int,
     steps: int,
+    wall_s: float,
     data: Mapping[str, Any],
     base: Evaluation | None,
     final: Evaluation | None,
@@ -79,7 +83,7 @@ def write_summary(
         "commit": source_commit(),
         "seed": seed,
         "steps": steps,
-        "wall_s": round(time.time() - process_start(), 1),
+        "wall_s": round(wall_s, 1),
         "base": summary_figures(base) if base else None,
         "final": summary_figures(final) if final else None,
         "by_level": {
@@ -103,18 +107,27 @@ def process_start() -> float:
 
 
 def source_commit() -> str:
-    """Commit of the checkout that runs, `-dirty` when files differ; empty for an installed copy."""
+    """Commit of the checkout that runs, `-dirty` when code or recipes differ from it.
+
+    Empty for an installed copy.
+    """
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return ""
-    describe = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     try:
-        result = subprocess.run(
-            describe, cwd=root, capture_output=True, text=True, check=False, timeout=10
-        )
+        head = _git(root, "rev-parse", "HEAD")
+        differs = _git(root, "diff", "--quiet", "HEAD", "--", *CODE)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return result.stdout.strip() if result.returncode == 0 else ""
+    if head.returncode:
+        return ""
+    return head.stdout.strip() + ("-dirty" if differs.returncode else "")
+
+
+def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["git", *arguments], cwd=root, capture_output=True, text=True, check=False, timeout=10
+    )
 
 
 def _claim(folder: Path) -> Path:

@@ -26,6 +26,7 @@ MAY_CHANGE = (
     "verifier.timeout_seconds",
     "verifier.memory_gib",
     "reward.timeout_seconds",
+    "gate.timeout_seconds",
 )
 """Keys, or sections, that may differ from the interrupted run's."""
 

@@ -26,6 +26,8 @@ class Judge:
     config: RunConfig
     journal: Journal
     interrupts: Interrupts
+    known_base: Evaluation | None = None
+    """The evaluation before training, where a former run from the same weights made it."""
 
     def __call__(self, name: str, step: int) -> Evaluation | None:
         """One evaluation, logged under `step`; None without held-out problems."""
@@ -38,10 +40,13 @@ class Judge:
             evaluation = self.loop.run(
                 evaluate_held_out(self.engine, self.problems, self.verifier, self.config, name)
             )
-        seconds = perf_counter() - start
+        self.record(name, step, evaluation, perf_counter() - start)
+        return evaluation
+
+    def record(self, name: str, step: int, evaluation: Evaluation, seconds: float) -> None:
+        """Has the journal write an evaluation down under `step`."""
         caps = self.config.evaluation.caps
         self.journal.evaluation(name, step, evaluation, seconds, caps)
-        return evaluation
 
 
 async def evaluate_held_out(

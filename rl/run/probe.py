@@ -49,13 +49,17 @@ class Probe:
         return {"probe/max_logprob_gap": gap}
 
     async def _sample(self, version: int) -> list[Group]:
-        """One short completion per prompt: many positions early, where every layer matters."""
+        """One short completion per prompt: many positions early, where every layer matters.
+
+        Few prompts share the tokens, each up to the longest response that the engine has room for.
+        """
         rollout = self.config.rollout
         prompts = self.prompts[:PROBE_PROMPTS]
+        share = -(-rollout.probe_tokens // len(prompts))
         samplings = [
             Sampling(
                 id=f"probe/{version}/{index}",
-                limit=-(-rollout.probe_tokens // len(prompts)),
+                limit=min(share, self.config.limit.max_response_tokens),
                 temperature=rollout.temperature,
                 top_p=rollout.top_p,
                 seed=index,

@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from time import time
 from typing import Any
 
 from data.wire import decode, encode
@@ -15,7 +16,7 @@ from rl.evaluate.evaluation import Evaluation
 from rl.run.card import write_model_card
 from rl.run.checkpoint import find_checkpoint, put_in_force, read_state
 from rl.run.export import check_export
-from rl.run.folder import create_run_folder, write_recipe, write_summary
+from rl.run.folder import create_run_folder, process_start, write_recipe, write_summary
 from rl.run.identity import identity, run_of
 from rl.run.judge import Judge
 from rl.run.keeper import Keeper
@@ -34,6 +35,8 @@ class Start:
     recipe: str
     checkpoint: Path | None
     state: dict[str, Any]
+    began: float = field(default_factory=process_start)
+    """Unix time from which `wall_s` counts."""
 
     @property
     def step(self) -> int:
@@ -136,6 +139,7 @@ def finish(
         lab_version=lab_version,
         seed=run.config.seed,
         steps=run.config.num_steps,
+        wall_s=time() - start.began,
         data=data,
         base=base,
         final=final,
@@ -149,11 +153,14 @@ def finish(
 
 
 def base_evaluation(start: Start, judge: Judge) -> Evaluation | None:
-    """The evaluation before training: made at the start, read again when a run is resumed."""
+    """The evaluation before training: known, or made here, or read again in a resumed run."""
     kept = start.folder / "eval" / "base.msgpack"
     if start.checkpoint and kept.is_file():
         return decode(kept.read_bytes(), Evaluation)
-    evaluation = judge("base", 0)
+    if evaluation := judge.known_base:
+        judge.record("base", 0, evaluation, 0.0)
+    else:
+        evaluation = judge("base", 0)
     if evaluation:
         write_synced(kept, encode(evaluation))
     return evaluation

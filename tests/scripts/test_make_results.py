@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -6,8 +5,8 @@ import pytest
 from scripts.make_results import (
     LAB,
     RESULTS,
+    SIGNATURES,
     add,
-    code_hash,
     interval,
     read_rows,
     results_page,
@@ -43,11 +42,11 @@ def summary(seed: int, accuracy: float, tokens: float, **changes: Any) -> dict[s
 
 
 def row(seed: int, accuracy: float, tokens: float, variant: str = "") -> dict[str, Any]:
-    return row_of(summary(seed, accuracy, tokens), "short", variant, "make train")
+    return row_of(summary(seed, accuracy, tokens), "short", variant, "make train", "0" * 12)
 
 
 def test_results_page_is_what_the_recorded_runs_say() -> None:
-    assert RESULTS.read_text() == results_page(read_rows(LAB))
+    assert RESULTS.read_text() == results_page(read_rows(LAB), read_rows(SIGNATURES))
 
 
 def test_recorded_runs_are_stored_in_the_order_of_the_tables() -> None:
@@ -63,7 +62,7 @@ def test_a_row_has_the_promised_keys_and_the_aes_of_its_figures() -> None:
 
 def test_a_run_without_evaluation_makes_no_row() -> None:
     with pytest.raises(ValueError, match="not evaluated before and after"):
-        row_of(summary(0, 0.9, 50.0, base=None), "short", "", "make train")
+        row_of(summary(0, 0.9, 50.0, base=None), "short", "", "make train", "0" * 12)
 
 
 def test_a_seed_is_not_replaced() -> None:
@@ -74,7 +73,7 @@ def test_a_seed_is_not_replaced() -> None:
 
 
 def test_rows_of_different_labs_do_not_mix() -> None:
-    changed = row_of(summary(1, 0.9, 50.0, lab_version="2"), "short", "", "make train")
+    changed = row_of(summary(1, 0.9, 50.0, lab_version="2"), "short", "", "make train", "0" * 12)
     with pytest.raises(ValueError, match="a changed lab empties"):
         add([row(0, 0.84, 50.0)], changed)
 
@@ -98,14 +97,37 @@ def test_page_does_not_depend_on_the_order_of_rows() -> None:
     assert results_page(rows) == results_page(rows[::-1])
 
 
-def test_code_hash_sees_code_and_recipes_only(tmp_path: Path) -> None:
-    for package in ("data", "rewards", "rollout", "rl", "recipes"):
-        (tmp_path / package).mkdir()
-    before = code_hash(tmp_path)
-    (tmp_path / "data" / "problems.jsonl").write_text("{}")
-    assert code_hash(tmp_path) == before
-    (tmp_path / "recipes" / "x.yaml").write_text("seed: 1")
-    with_recipe = code_hash(tmp_path)
-    assert with_recipe != before
-    (tmp_path / "rl" / "x.py").write_text("")
-    assert code_hash(tmp_path) != with_recipe
+def of(method: str, seed: int, accuracy: float, tokens: float, variant: str = "") -> dict[str, Any]:
+    made = summary(seed, accuracy, tokens, recipe=method)
+    return row_of(made, "short", variant, "make train", "0" * 12)
+
+
+def test_methods_are_compared_with_the_controls_seed_by_seed() -> None:
+    rows = [of("grpo", seed, 0.9, 50.0 + seed) for seed in (0, 1)]
+    rows += [of("constant_cap", seed, 0.9, 40.0) for seed in (0, 1)]
+    rows += [of("constant_cap", seed, 0.7, 20.0, "cap_16") for seed in (0, 1)]
+    rows += [of("kimi", seed, 0.92, 30.0 + seed) for seed in (0, 1)]
+    page = results_page(rows)
+    assert "the highest AES (`constant_cap`)" in page, "the shorter cap costs 20 points"
+    assert (
+        "| kimi |  | 0, 1 | -20.0 [-20.0, -20.0] | +0.020 [+0.020, +0.020] "
+        "| -9.5 [-15.9, -3.1] | +0.020 [+0.020, +0.020] |"
+    ) in page
+
+
+def test_without_a_control_nothing_is_compared() -> None:
+    assert "Against the controls" not in results_page([of("kimi", 0, 0.92, 30.0)])
+
+
+def test_a_missed_signature_is_shown() -> None:
+    missed = {
+        "claim": "effort: tokens",
+        "seed": 1,
+        "value": 0.9,
+        "low": None,
+        "high": None,
+        "wanted": "above 1",
+        "met": False,
+    }
+    page = results_page([of("effort", 1, 0.92, 30.0)], [missed])
+    assert "| effort: tokens | 1 | 0.900 | above 1 | **no** |" in page

@@ -12,9 +12,12 @@ from data.memory import PromptMemory
 from data.types import Finish, Group, Score, Verdict
 from rewards.config import CustomRewardConfig
 from rewards.correct import CorrectConfig
+from rewards.gates.custom import CustomGateConfig
 from rewards.gates.none import NoGateConfig
 from rewards.length.da_dler import DaDlerConfig
 from rewards.length.dot import DotConfig
+from rewards.length.sigmoid import SigmoidConfig
+from rewards.protocols import RewardError
 from rewards.verifiers.custom import CustomVerifierConfig
 from rewards.verifiers.exact import ExactConfig
 from rewards.verifiers.math import MathConfig
@@ -122,10 +125,37 @@ def test_a_users_reward_scores_whole_updates_in_its_process() -> None:
     assert [[score.total for score in row] for row in scores] == [[1.0] * 4] * 3
 
 
+def test_a_users_gate_takes_the_length_part_away() -> None:
+    """Right answers are paid for being shorter than the average, in every second update alone."""
+    gate = CustomGateConfig(target="tests.rewards.user_gates.every_second")
+    with ExitStack() as parts:
+        loop = parts.enter_context(closing(BackgroundLoop()))
+        run = config(reward=SigmoidConfig(alpha=0.5), gate=gate)
+        reward = build_reward(run, parts, loop, PromptMemory())
+        groups = [Group(prompt=PROMPTS[0], completions=(completion("a", 5), completion("b", 11)))]
+        verdicts = [[Verdict(correct=True)] * 2]
+        updates = [reward(groups, verdicts) for _ in range(2)]
+    lengths = [[score.parts["length"] for score in row] for [row] in updates]
+    assert lengths[0] == [0.0, 0.0]
+    # 5 and 11 are one standard deviation from their mean: -0.5 sigmoid(-1) and -0.5 sigmoid(1).
+    assert lengths[1] == pytest.approx([-0.13447, -0.36553], abs=1e-5)
+    assert [[s.total for s in row] for [row] in updates] == [
+        [1.0, 1.0], [1 + length for length in lengths[1]]
+    ]  # fmt: skip
+
+
+def test_a_gate_on_a_users_reward_without_a_length_part_ends_the_run() -> None:
+    reward = CustomRewardConfig(target="tests.rewards.user_rewards.counting")
+    gate = CustomGateConfig(target="tests.rewards.user_gates.some_right")
+    with pytest.raises(RewardError, match=r"counting: its scores have the parts mine; a gate acts"):
+        judged_groups(config(reward=reward, gate=gate))
+
+
 def test_code_that_cannot_be_loaded_is_found_before_anything_starts() -> None:
     good = config(reward=CorrectConfig(functions={"words": f"{USERS}.num_words"}))
     check_user_code(good)
     for section, wrong in {
+        r"gate\.target=nowhere\.k": {"gate": CustomGateConfig(target="nowhere.k")},
         r"verifier\.target=nowhere\.f": {"verifier": CustomVerifierConfig(target="nowhere.f")},
         r"reward\.target=nowhere\.g": {"reward": CustomRewardConfig(target="nowhere.g")},
         r"reward\.functions\.h=nowhere\.h": {"reward": CorrectConfig(functions={"h": "nowhere.h"})},

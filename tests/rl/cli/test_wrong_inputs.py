@@ -7,7 +7,7 @@ import pytest
 
 from tests.rl.cli.wrong_inputs import CASES, Wrong, refusal
 
-FAST = [case for case in CASES if case.kind in ("config", "reward")]
+FAST = [case for case in CASES if case.kind in ("config", "reward", "gate")]
 SLOW = [case for case in CASES if case not in FAST]
 
 

@@ -8,18 +8,23 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from data.memory import PromptMemory
 from rewards.config import CustomRewardConfig
 from rewards.custom import build_reward
+from rewards.gates.custom import CustomGateConfig
 from rewards.protocols import RewardError
+from rl.cli import judging
 from rl.cli.compose import compose
 from rl.cli.inputs import read_inputs
 from rl.cli.machine import Machine
 from rl.cli.recipe import RecipeError
+from rl.config import RunConfig
+from rollout.background import BackgroundLoop
 from tests.rewards.groups import group, verdicts
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -60,6 +65,29 @@ def factory(scale):
 
 NUMBER = 3
 """
+GATES = """\
+def one_too_few(groups, verdicts):
+    return [True] * (len(groups) - 1)
+
+def shares(groups, verdicts):
+    return [sum(bool(v.correct) for v in judged) / len(judged) for judged in verdicts]
+
+def nothing(groups, verdicts):
+    return None
+"""
+ROWS = """\
+def without_answers(split):
+    return [{"prompt": "2 times 2?", "solved": True}]
+
+def texts(split):
+    return ["2 times 2?"]
+
+def nothing(split):
+    return None
+
+def broken(split):
+    return {}[split]
+"""
 
 Prepare = Callable[[Path], None]
 
@@ -85,8 +113,11 @@ def refusal(case: Wrong, folder: Path) -> str:
         config = compose(Path("mine.yaml"), case.overrides, Machine(num_cores=2, num_gpus=0)).config
         if isinstance(config.reward, CustomRewardConfig):
             use_reward(config.reward, folder)
+        elif isinstance(config.gate, CustomGateConfig):
+            use_gate(config, folder)
         else:
-            read_inputs(config)
+            with importable(folder):
+                read_inputs(config)
     except (RecipeError, RewardError) as error:
         return str(error)
     except ValueError as error:
@@ -101,6 +132,15 @@ def use_reward(config: CustomRewardConfig, folder: Path) -> None:
         build_reward(config)([group("7", [10, 20])], [verdicts([True, False])])
 
 
+def use_gate(config: RunConfig, folder: Path) -> None:
+    """As a run does: checked before anything starts, then called on one update, in a process."""
+    with importable(folder), ExitStack() as parts:
+        judging.check_user_code(config)
+        loop = parts.enter_context(closing(BackgroundLoop()))
+        reward = judging.build_reward(config, parts, loop, PromptMemory())
+        reward([group("7", [10, 20])], [verdicts([True, False])])
+
+
 @contextmanager
 def importable(folder: Path) -> Any:
     sys.path.append(str(folder))
@@ -108,7 +148,7 @@ def importable(folder: Path) -> Any:
         yield
     finally:
         sys.path.remove(str(folder))
-        for name in ("mine_reward", "broken_reward"):
+        for name in ("mine_reward", "broken_reward", "mine_rows"):
             sys.modules.pop(name, None)
 
 
@@ -171,6 +211,17 @@ def reward(tried: str, said: str, target: str, *more: str) -> Wrong:
     return Wrong(kind="reward", tried=tried, said=said, overrides=overrides, prepare=prepare)
 
 
+def gate(tried: str, said: str, target: str, *more: str) -> Wrong:
+    overrides = ("gate=custom", f"gate.target={target}", *more)
+    mine = file("mine_gate.py", GATES.encode())
+    return Wrong(kind="gate", tried=tried, said=said, overrides=overrides, prepare=mine)
+
+
+def own_rows(tried: str, said: str, target: str, *more: str) -> Wrong:
+    mine = file("mine_rows.py", ROWS.encode())
+    return data(tried, said, mine, "custom", f"data.target={target}", *more)
+
+
 CHILD = "defaults: [schema, mine, _self_]\n"
 WEIGHTS = (LAB / "model.safetensors").read_bytes()[:-100]
 ASSISTANT = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": "1"}]
@@ -226,6 +277,15 @@ CASES = [
     data("a lab that there is not", "the lab has lab:short and lab:long", rows(), "lab:medium"),
     data("a dataset that the Hub does not give", "Hub name that this machine can reach", rows(),
          "nobody/no-such-dataset"),
+    own_rows("rows of one's own without a function", "set data.target=module.name", ""),
+    own_rows("rows of one's own: no such module", "cannot be imported", "no_such_module.f"),
+    own_rows("rows of one's own: no such name", "cannot be imported", "mine_rows.other"),
+    own_rows("rows of one's own without answers", "set data.answer_column=NAME",
+             "mine_rows.without_answers"),
+    own_rows("rows of one's own that are texts", "row 1 is '2 times 2?'", "mine_rows.texts"),
+    own_rows("no rows of one's own", "returned None; return rows", "mine_rows.nothing"),
+    own_rows("a split that one's own function lacks", "raised KeyError: 'train'",
+             "mine_rows.broken"),
     models("a folder that is not there", "there is no such folder", rows(GOOD), "./nowhere"),
     models("a lab model that there is not", "the lab has no such checkpoint", rows(GOOD),
            "lab:medium"),
@@ -258,4 +318,9 @@ CASES = [
     reward("a TRL function: no such column", "needs solution, which the data lack",
            "mine_reward.needs"),
     reward("numbers for scores", "return a data.types.Score", "mine_reward.ours"),
+    gate("a gate without a dotted path", "set gate.target=module.name", "mine"),
+    gate("a gate of a module that is not there", "cannot be imported", "no_such_module.f"),
+    gate("a gate: too few values", "returned 0 values for 1 groups", "mine_gate.one_too_few"),
+    gate("a gate: shares", "returned 0.5 for a group", "mine_gate.shares"),
+    gate("a gate: None", "return a list with True or False", "mine_gate.nothing"),
 ]  # fmt: skip

@@ -4,7 +4,8 @@ python phase_driver.py PLAN RECIPE key=value...     (or under torchrun)
 
 PLAN is JSON: `marks`, a file to which every phase of rank 0 is appended with its seconds; and, to
 be struck, `rank`, `phase`, `occurrence` (from 1), `after_seconds` and `strike`: a shell command
-with {pid}, {group} and {parent}. `disable` names methods of the learner group that do nothing.
+with {pid}, {group} and {parent}. `disable` names methods of the learner group that do nothing,
+`forget` parts of the run's state that a resumed run does not load.
 """
 
 import json
@@ -18,20 +19,21 @@ from functools import wraps
 from time import perf_counter
 from typing import Any
 
+import rl.cli.host
 import rl.cli.launch
-import rl.cli.train
 import rl.run.checkpoint
 import rl.run.loop
 from rl.learner.channel import Channel
 from rl.learner.deepspeed_learner import DeepSpeedLearner
 from rl.learner.ranks import LearnerGroup
 from rl.run.judge import Judge
+from rl.run.loop import Run
 from rl.run.probe import Probe
 from rollout.stream import Stream
 from rollout.vllm.transfer import SharedMemoryTransfer
 
 PHASES: dict[str, tuple[Any, str]] = {
-    "start": (rl.cli.train, "start_engine"),
+    "start": (rl.cli.host, "start_engine"),
     "rollout": (Stream, "next_batch"),
     "score": (rl.run.loop, "minibatches_of"),
     "update": (LearnerGroup, "update"),
@@ -51,7 +53,19 @@ def main(plan: dict[str, Any], recipe: str, overrides: list[str]) -> None:
         setattr(owner, name, marked(phase, getattr(owner, name), plan))
     for name in plan.get("disable", []):
         setattr(LearnerGroup, name, lambda group, folder: None)
+    if names := plan.get("forget", []):
+        forget(names)
     rl.cli.launch.main(recipe, overrides)
+
+
+def forget(names: list[str]) -> None:
+    """The named parts of a run keep the state that they begin with."""
+    load = Run.load
+
+    def load_the_others(run: Run, state: dict[str, Any]) -> None:
+        load(run, {**state, **{name: getattr(run, name).state() for name in names}})
+
+    Run.load = load_the_others  # type: ignore[method-assign]
 
 
 def marked(phase: str, function: Callable[..., Any], plan: dict[str, Any]) -> Callable[..., Any]:

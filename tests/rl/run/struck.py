@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow.parquet as pq
 import torch
 
 from rl.run.manifest import MANIFEST
@@ -19,7 +20,7 @@ from rl.run.metrics import varies
 
 ROOT = Path(__file__).resolve().parents[3]
 DRIVER = Path(__file__).with_name("phase_driver.py")
-RECIPE = ROOT / "recipes" / "lab" / "grpo.yaml"
+RECIPES = ROOT / "recipes" / "lab"
 TINY = (
     "prompts_per_step=4",
     "algorithm.group_size=4",
@@ -33,6 +34,8 @@ TINY = (
     "log.wandb=off",
     "deterministic=true",
 )
+METHOD_STATE = ("sampler", "memory", "oversampling", "limit", "num_tokens")
+"""Parts of a checkpoint's state that a resumed run shares with one that was not interrupted."""
 KILL_GROUP = "kill -s KILL -- -{group}"
 TERMINATE_GROUP = "kill -s TERM -- -{group}"
 LIMIT_SECONDS = 900.0
@@ -49,9 +52,14 @@ class Ended:
 
 
 def launch(
-    folder: Path, *overrides: str, num_ranks: int = 0, before: Sequence[str] = (), **plan: Any
+    folder: Path,
+    *overrides: str,
+    recipe: str = "grpo",
+    num_ranks: int = 0,
+    before: Sequence[str] = (),
+    **plan: Any,
 ) -> Ended:
-    """Runs a recipe under the driver, alone or as `num_ranks` processes of torchrun.
+    """Runs a lab recipe under the driver, alone or as `num_ranks` processes of torchrun.
 
     `plan` is the driver's, `before` a command that runs the run. Log and marks lie beside `folder`;
     a pipe would be held open by orphans, if there were any.
@@ -67,7 +75,7 @@ def launch(
     began = time.time()
     with log.open("w") as file:
         process = subprocess.Popen(
-            [*command, str(DRIVER), json.dumps(plan), str(RECIPE), *overrides],
+            [*command, str(DRIVER), json.dumps(plan), str(RECIPES / f"{recipe}.yaml"), *overrides],
             env=environment,
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -125,6 +133,20 @@ def lasting(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name == "step" or not varies(name)}
 
 
+def saved_state(folder: Path, step: int) -> dict[str, Any]:
+    """What the checkpoint of `step` holds beside the learner, without where and how it was run."""
+    path = folder / "checkpoints" / f"step_{step}" / "state.json"
+    state: dict[str, Any] = json.loads(path.read_text())
+    return {name: state[name] for name in METHOD_STATE}
+
+
+def completions(folder: Path, step: int) -> list[dict[str, Any]]:
+    """What was written down of the completions of `step`: limits, budgets, scores, advantages."""
+    path = folder / "completions" / f"step_{step:05d}.parquet"
+    found: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    return found
+
+
 def tensors(checkpoint: Path) -> dict[str, torch.Tensor]:
     """Every tensor of a learner's checkpoint, weights and optimizer, by file and place."""
     found = {}
@@ -145,7 +167,8 @@ def _tensors(place: str, content: Any) -> list[tuple[str, torch.Tensor]]:
 
 
 def differences(folder: Path, reference: Path, step: int) -> list[str]:
-    """How two finished runs differ: metrics, weights, optimizer, history, generators."""
+    """How two finished runs differ: metrics, completions, weights, optimizer, what the method
+    remembers, history, generators."""
     ours, theirs = ([lasting(row) for row in rows(run)] for run in (folder, reference))
     found = [] if len(ours) == len(theirs) else [f"{len(ours)} rows, not {len(theirs)}"]
     for mine, other in zip(ours, theirs, strict=False):
@@ -153,6 +176,14 @@ def differences(folder: Path, reference: Path, step: int) -> list[str]:
         found += [f"step {other['step']}: {key}" for key in keys]
     if rows(folder, "history.jsonl") != rows(reference, "history.jsonl"):
         found.append("history.jsonl")
+    steps = range(1, step + 1)
+    found += [
+        f"step {n}: completions"
+        for n in steps
+        if completions(folder, n) != completions(reference, n)
+    ]
+    states = [saved_state(run, step) for run in (folder, reference)]
+    found += [f"state: {name}" for name in METHOD_STATE if states[0][name] != states[1][name]]
     checkpoints = [run / "checkpoints" / f"step_{step}" for run in (folder, reference)]
     mine, other = map(tensors, checkpoints)
     found += [key for key in mine | other if not _equal(mine.get(key), other.get(key))]
