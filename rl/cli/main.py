@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rl.cli import bench, export, merge, record, reward_check
 from rl.cli import bench, export, merge, report, reward_check
+from rl.cli import bench, dpo, export, merge, pairs, reward_check
 from rl.cli.compose import compose
 from rl.cli.launch import launch, refuse
 from rl.cli.machine import this_machine
@@ -82,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_command(commands)
     record.add_command(commands)
     report.add_command(commands)
+    pairs.add_command(commands)
+    dpo.add_command(commands)
     reward_check.add_command(commands)
     examiner = commands.add_parser("doctor", help="what works here, and the mend for what does not")
     examiner.add_argument(
