@@ -57,7 +57,8 @@ def subject(model: str, machine: Machine) -> Subject:
     folder = Path(model).expanduser().absolute()
     if (folder / "learner").is_dir():
         return _checkpoint(model, folder, machine)
-    if (folder / "recipe.yaml").is_file():
+    # An export holds its run's recipe too, beside the model.
+    if (folder / "recipe.yaml").is_file() and not (folder / "config.json").is_file():
         return _model(model, str(_export(folder)))
     return _model(model, str(folder) if folder.is_dir() else model)
 

@@ -111,6 +111,28 @@ def write_merged(base: Weights, target: Path, merge: Merge, note: Mapping[str, A
     partial.rename(target)
 
 
+def merged_buckets(
+    base: Weights, merge: Merge, bucket_bytes: int
+) -> Iterator[list[tuple[str, Tensor]]]:
+    """`merge` of every tensor of `base`, in its dtype, for an engine to take bucket by bucket.
+
+    The order is that of `write_merged`. A tensor larger than `bucket_bytes` is a bucket of its own.
+    """
+    bucket: list[tuple[str, Tensor]] = []
+    used = 0
+    with opened(base) as tensor:
+        for name in (name for names in base.names_by_file().values() for name in names):
+            original = tensor(name)
+            merged = merge(name, original).to(original.dtype).contiguous()
+            if bucket and used + merged.nbytes > bucket_bytes:
+                yield bucket
+                bucket, used = [], 0
+            bucket.append((name, merged))
+            used += merged.nbytes
+    if bucket:
+        yield bucket
+
+
 def listed(names: list[str]) -> str:
     """The first names, and how many more there are."""
     more = len(names) - LISTED

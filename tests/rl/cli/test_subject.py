@@ -56,6 +56,11 @@ def test_a_finished_run_is_its_export(run_folder: Path) -> None:
     assert chosen.name == str(run_folder)
 
 
+def test_an_export_is_a_model_though_it_holds_the_recipe_of_its_run(run_folder: Path) -> None:
+    (run_folder / "config.json").write_text("{}")
+    assert model_path(subject(str(run_folder), MACHINE).overrides) == str(run_folder)
+
+
 def test_a_run_without_an_export_names_its_newest_checkpoint(run_folder: Path) -> None:
     with pytest.raises(RecipeError, match=r"has no export.*checkpoint is .*step_2"):
         subject(str(run_folder), MACHINE)
