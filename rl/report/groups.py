@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from markupsafe import escape
 
 from rl.evaluate.evaluation import Evaluation, Judged
 
@@ -53,8 +54,10 @@ class ShownGroup:
         return sum(bool(each.correct) for each in self.completions)
 
     @property
-    def num_characters(self) -> int:
-        return len(self.prompt) + sum(len(each.text) for each in self.completions)
+    def num_bytes(self) -> int:
+        """Room in a page that shows every text and in a table that repeats the prompt."""
+        prompts = len(self.completions) * _num_bytes(self.prompt)
+        return prompts + sum(_num_bytes(each.text) for each in self.completions)
 
 
 def training_groups(run_folder: Path) -> list[ShownGroup]:
@@ -97,19 +100,22 @@ def held_out_groups(before: Evaluation, after: Evaluation) -> list[ShownGroup]:
     return [_held_out(f"held-out, {kind}", *pairs[row]) for row, kind in shown.items()]
 
 
-def within(groups: Sequence[ShownGroup], most_characters: int) -> list[ShownGroup]:
-    """As many of the groups, in order, as the allowance holds; long texts without their middle."""
-    found, left = [], most_characters
-    for group in groups:
-        short = replace(
-            group,
-            prompt=shortened(group.prompt),
-            completions=tuple(replace(c, text=shortened(c.text)) for c in group.completions),
-        )
-        if short.num_characters <= left:
-            left -= short.num_characters
-            found.append(short)
-    return found
+def within(
+    held_out: Sequence[ShownGroup], training: Sequence[ShownGroup], most_bytes: int
+) -> list[ShownGroup]:
+    """As many groups as the allowance holds, one of each sort in turn; long texts are shortened.
+
+    Held-out problems come first in what is returned.
+    """
+    kept: tuple[list[ShownGroup], list[ShownGroup]] = ([], [])
+    for pair in zip_longest(held_out, training):
+        for group, sort in zip(pair, kept, strict=True):
+            if group is not None:
+                short = _with_short_texts(group)
+                if short.num_bytes <= most_bytes:
+                    most_bytes -= short.num_bytes
+                    sort.append(short)
+    return [*kept[0], *kept[1]]
 
 
 def shortened(text: str) -> str:
@@ -119,6 +125,15 @@ def shortened(text: str) -> str:
     head, tail = 2 * MOST_CHARACTERS // 3, MOST_CHARACTERS // 3
     left_out = len(text) - head - tail
     return f"{text[:head]}\n[... {left_out:,} characters left out ...]\n{text[-tail:]}"
+
+
+def _with_short_texts(group: ShownGroup) -> ShownGroup:
+    completions = tuple(replace(each, text=shortened(each.text)) for each in group.completions)
+    return replace(group, prompt=shortened(group.prompt), completions=completions)
+
+
+def _num_bytes(text: str) -> int:
+    return len(escape(text).encode())
 
 
 def _groups(file: Path) -> Iterator[ShownGroup]:

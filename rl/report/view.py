@@ -25,7 +25,7 @@ from rl.report.svg import svg_element
 from rl.report.verdict import Verdict, verdict
 from rl.run.card import repeat_command
 
-TEXT_CHARACTERS = 700_000
+TEXT_BYTES = 700_000
 """Of prompts and completions, over all runs: each stands in the page twice, shown and as CSV."""
 
 METHOD_GROUPS = ("budget", "limit", "reward", "gate", "algorithm")
@@ -48,6 +48,8 @@ class View:
     seconds: Markup | None
     failures: list[Failure]
     groups: list[ShownGroup]
+    num_groups: int
+    """Chosen to be shown; as many as the page has room for are in `groups`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +72,9 @@ def view_of(run: ReportedRun, ink: str, num_runs: int) -> View:
     rung = alarms(steps)
     at = sorted({step for alarm in rung for step in alarm.steps})
     rows = length_rows(run.before, run.after)
-    shown = training_groups(run.record.folder)
+    trained, held_out = training_groups(run.record.folder), list[ShownGroup]()
     if run.before and run.after:
-        shown = [*held_out_groups(run.before.evaluation, run.after.evaluation), *shown]
+        held_out = held_out_groups(run.before.evaluation, run.after.evaluation)
     return View(
         run=run,
         ink=ink,
@@ -85,7 +87,8 @@ def view_of(run: ReportedRun, ink: str, num_runs: int) -> View:
         spent=seconds,
         seconds=_drawn(time_picture(seconds)) if seconds.steps else None,
         failures=failures(run),
-        groups=within(shown, TEXT_CHARACTERS // num_runs),
+        num_groups=len(held_out) + len(trained),
+        groups=within(held_out, trained, TEXT_BYTES // num_runs),
     )
 
 

@@ -56,9 +56,22 @@ def test_the_allowance_of_text_is_kept_and_a_group_that_does_not_fit_is_left_out
     tmp_path: Path,
 ) -> None:
     groups = training_groups(write_trained(tmp_path / "run"))
-    size = groups[0].num_characters
-    assert within(groups, 2 * size) == groups[:2]
-    assert within(groups, size - 1) == []
+    size = groups[0].num_bytes
+    # The prompt once per completion: 2 x 10, and the texts "4" and "no".
+    assert size == 23
+    assert within(groups, [], 2 * size) == groups[:2]
+    assert within([], groups, size - 1) == []
+
+
+def test_room_is_counted_as_the_page_spends_it(tmp_path: Path) -> None:
+    group = training_groups(write_trained(tmp_path / "run", texts=("<&>", "\u4e00")))[0]
+    assert group.num_bytes == 20 + len("&lt;&amp;&gt;") + 3
+
+
+def test_held_out_problems_leave_room_for_training_groups(tmp_path: Path) -> None:
+    groups = training_groups(write_trained(tmp_path / "run"))
+    one, two, three, four = groups
+    assert within([one, two, three], [four], 2 * one.num_bytes) == [one, four]
 
 
 def test_a_long_text_keeps_its_beginning_and_the_end_where_the_answer_stands() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rl.report import page as page_module
+from rl.report import view as view_module
 from rl.report.page import report
 from rl.report.run import read_reported
 from tests.rl.report.reported import HOSTILE, reported, write_trained
@@ -145,6 +146,14 @@ def test_long_completions_leave_the_page_below_its_bound(tmp_path: Path) -> None
     html = report([read_reported(folder, "run")]).html
     assert len(html.encode()) < page_module.MOST_BYTES
     assert "characters left out" in html
+
+
+def test_groups_without_room_are_counted_and_not_denied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view_module, "TEXT_BYTES", 10)
+    text = Seen(report([reported(tmp_path)]).html).text
+    assert "0 of 6 groups fit into this page" in text and "No completion was stored" not in text
 
 
 def test_a_page_that_would_be_too_large_is_refused(
