@@ -6,6 +6,9 @@ RECIPE ?= recipes/quickstart.yaml
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 export TORCH_INDEX
 
+# The tests in a browser run where there is one: Debian's chromium, or Chrome.
+NO_BROWSER := $(if $(shell command -v chromium || command -v google-chrome),, and not browser)
+
 BIN := .venv/bin
 PINNED := .venv/.pinned
 INSTALLED := .venv/.installed
@@ -27,10 +30,10 @@ train: $(INSTALLED)
 	$(BIN)/torchrun $(RECIPE) $(ARGS)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not long and not browser and not gpu" $(ARGS)
+	$(BIN)/python -m pytest -m "not long and not gpu$(NO_BROWSER)" $(ARGS)
 
 test-all: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not browser and not gpu" $(ARGS)
+	$(BIN)/python -m pytest -m "not gpu$(NO_BROWSER)" $(ARGS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -136,3 +136,37 @@ class TransformersConfig(RolloutConfig):
         if self.max_num_seqs < 1:
             found.append(f"rollout.max_num_seqs={self.max_num_seqs}: set it to 1 or more")
         return found
+
+
+@dataclass(kw_only=True)
+class RecordingConfig:
+    """Beside an engine's options: training takes recorded answers of the initial policy.
+
+    The engine samples them once, before training, and then the evaluations.
+    """
+
+    recording: str = ""
+    """A file that `laconic record` made; empty records at the start of the run, into its folder."""
+    samples_per_prompt: int = 16
+    """Answers recorded of each prompt (K): what the initial policy is judged by."""
+
+    def problems(self) -> list[str]:
+        if self.samples_per_prompt >= 2:
+            return []
+        return [f"rollout.samples_per_prompt={self.samples_per_prompt}: set it to 2 or more"]
+
+
+@dataclass(kw_only=True)
+class ReplayConfig(RecordingConfig, VllmConfig):
+    """`rollout: replay`: recorded answers, and vLLM for all that is not trained on."""
+
+    def problems(self) -> list[str]:
+        return RecordingConfig.problems(self) + VllmConfig.problems(self)
+
+
+@dataclass(kw_only=True)
+class TransformersReplayConfig(RecordingConfig, TransformersConfig):
+    """`rollout: replay_transformers`: recorded answers, and transformers for all the rest."""
+
+    def problems(self) -> list[str]:
+        return RecordingConfig.problems(self) + TransformersConfig.problems(self)

@@ -16,7 +16,7 @@ from rl.config import RunConfig
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("data", "rewards", "rollout", "rl")
 
-ENTRIES = ("rl.cli.train", "rl.cli.host", "rl.cli.judging", "rl.cli.inputs")
+ENTRIES = ("rl.cli.train", "rl.cli.host", "rl.cli.judging", "rl.cli.inputs", "rl.cli.record")
 """Where a run begins, once its configuration stands."""
 
 NOT_FOLLOWED = ("rl.cli.", "rl.algorithms.table")

@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not (options.lab and options.command):
             parser.error("--add needs --lab and --command")
         summary = json.loads((options.add / "summary.json").read_text())
-        config = compose(options.add / "recipe.yaml", []).config
+        config = compose(options.add / "recipe.yaml", ["run.dir=''"]).config
         made = row_of(summary, options.lab, options.variant, options.command, code_hash(config))
         rows = add(rows, made)
         LAB.parent.mkdir(exist_ok=True)

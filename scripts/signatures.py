@@ -305,7 +305,7 @@ def run_state(folder: Path) -> dict[str, dict[str, list[tuple[str, dict[str, flo
 
 def minimal_tokens(folder: Path) -> dict[str, int]:
     """Tokens of the shortest solution, by prompt id, of a run's training prompts."""
-    config = compose(folder / "recipe.yaml", []).config
+    config = compose(folder / "recipe.yaml", ["run.dir=''"]).config
     return {
         prompt.id: int(prompt.extra["minimal_tokens"]) for prompt in read_inputs(config).training
     }

@@ -38,8 +38,13 @@ def string_match(reference: str, answer: str, separator: str = "") -> bool:
     Text up to a last "answer is" or "answer:" is not part of the answer.
     """
     accepted = reference.split(separator) if separator else [reference]
-    said = normalised(answer[_lead_end(answer) :])
+    said = short_answer(answer)
     return bool(said) and said in map(normalised, accepted)
+
+
+def short_answer(answer: str) -> str:
+    """`answer`, normalised, without what leads up to it."""
+    return normalised(answer[_lead_end(answer) :])
 
 
 def build_verifier(config: StringConfig, pool: WorkerPool) -> Verifier:

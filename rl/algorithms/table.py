@@ -8,6 +8,7 @@ from rl.algorithms.dr_grpo import DrGrpoConfig, dr_grpo
 from rl.algorithms.gdpo import GdpoConfig, gdpo
 from rl.algorithms.group import Advantages
 from rl.algorithms.grpo import GrpoConfig, grpo
+from rl.algorithms.o1_pruner import O1PrunerCodeConfig, O1PrunerConfig, o1_pruner
 from rl.algorithms.rloo import RlooConfig, rloo
 from rl.config import AlgorithmConfig
 
@@ -25,6 +26,8 @@ ALGORITHMS: dict[str, Algorithm] = {
     "dler": Algorithm(DlerConfig, dler),
     "dler_code": Algorithm(DlerCodeConfig, dler_code),
     "gdpo": Algorithm(GdpoConfig, gdpo),
+    "o1_pruner": Algorithm(O1PrunerConfig, o1_pruner),
+    "o1_pruner_code": Algorithm(O1PrunerCodeConfig, o1_pruner),
 }
 
 

@@ -1,37 +1,45 @@
 """`laconic eval`, wired: a recipe, a model and perhaps its base become figures in a folder.
 
 Flow: every problem of the configurations at once -> the base, unless measured earlier -> the model.
-Measuring: prompts -> engine -> judged completions, stored -> figures, stored and shown.
+Measuring: prompts -> engine -> judged completions, stored -> figures, stored and shown. Votes and
+curves that the command line asks for are measured by the same engine.
 """
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
 
 from data.budgets import described
 from data.types import Prompt
+from rl.cli.answering import (
+    Candidate,
+    Problems,
+    answer,
+    further_of,
+    read_problems,
+    write_answered,
+)
 from rl.cli.compose import compose
+from rl.cli.eval_options import (
+    NO_OPTIONS,
+    FurtherOptions,
+    conditions_of,
+    further_problems,
+    rules_of,
+)
 from rl.cli.hub import hub_problem
-from rl.cli.inputs import read_held_out
 from rl.cli.launch import log_to_stderr, refuse
 from rl.cli.machine import Machine, this_machine
-from rl.cli.problems import model_path
 from rl.cli.recipe import RecipeError
-from rl.cli.subject import NOT_ITS_OWN, Subject, chosen_recipe, subject
+from rl.cli.subject import NOT_ITS_OWN, chosen_recipe, subject
 from rl.config import RunConfig
-from rl.evaluate.evaluation import Evaluation
 from rl.evaluate.figures import chosen_caps
 from rl.evaluate.results import (
-    COMPLETIONS,
     Measured,
     Settings,
     differing_settings,
@@ -50,20 +58,13 @@ logger = logging.getLogger(__name__)
 PLAIN_LOG_WIDTH = 150
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A model to measure, under a configuration that is in order; `text` is its recipe."""
-
-    subject: Subject
-    config: RunConfig
-    text: str
-
-    @property
-    def name(self) -> str:
-        return self.subject.name or self.config.model.path
-
-
-def main(recipe: Path, overrides: Sequence[str], model: str, base: str) -> int:
+def main(
+    recipe: Path,
+    overrides: Sequence[str],
+    model: str,
+    base: str,
+    further: FurtherOptions = NO_OPTIONS,
+) -> int:
     """Evaluates `model` (empty: the recipe's) and returns the exit code.
 
     `base` is an earlier results.json or its folder, another model, or empty.
@@ -72,7 +73,7 @@ def main(recipe: Path, overrides: Sequence[str], model: str, base: str) -> int:
     log_to_stderr(machine)
     try:
         recipe, model = chosen_recipe(recipe, model)
-        candidate, against = checked(recipe, overrides, model, base, machine)
+        candidate, against = checked(recipe, overrides, model, base, machine, further)
         # The user's own verifiers lie beside the recipe; at the end of the path they hide nothing.
         sys.path.append(str(recipe.parent.absolute()))
         measure_all(recipe.stem, candidate, against)
@@ -86,7 +87,12 @@ def main(recipe: Path, overrides: Sequence[str], model: str, base: str) -> int:
 
 
 def checked(
-    recipe: Path, overrides: Sequence[str], model: str, base: str, machine: Machine
+    recipe: Path,
+    overrides: Sequence[str],
+    model: str,
+    base: str,
+    machine: Machine,
+    further: FurtherOptions = NO_OPTIONS,
 ) -> tuple[Candidate, Candidate | Measured | None]:
     """The model and what it is compared with; raises `RecipeError` with all problems of both."""
     problems: dict[str, None] = {}
@@ -94,7 +100,7 @@ def checked(
     found: list[Candidate | Measured] = []
     for name in [model, base] if base and not earlier else [model]:
         try:
-            found.append(candidate_of(recipe, overrides, name, machine))
+            found.append(candidate_of(recipe, overrides, name, machine, further))
         except RecipeError as error:
             problems |= dict.fromkeys(error.problems)
     if earlier:
@@ -109,7 +115,13 @@ def checked(
     return candidate, against
 
 
-def candidate_of(recipe: Path, overrides: Sequence[str], model: str, machine: Machine) -> Candidate:
+def candidate_of(
+    recipe: Path,
+    overrides: Sequence[str],
+    model: str,
+    machine: Machine,
+    further: FurtherOptions = NO_OPTIONS,
+) -> Candidate:
     """The model that `model` names under the recipe; the command line's overrides win."""
     chosen = subject(model, machine)
     composed = compose(recipe, [*NOT_ITS_OWN, *chosen.overrides, *overrides], machine)
@@ -117,9 +129,17 @@ def candidate_of(recipe: Path, overrides: Sequence[str], model: str, machine: Ma
         raise RecipeError(
             ["data.eval_path is empty: there are no held-out problems; set data.eval_path"]
         )
+    if problems := further_problems(further, composed.config):
+        raise RecipeError(problems)
     if problem := hub_problem(composed.config.model):
         raise RecipeError([problem])
-    return Candidate(subject=chosen, config=composed.config, text=composed.text)
+    return Candidate(
+        subject=chosen,
+        config=composed.config,
+        text=composed.text,
+        rules=rules_of(further),
+        conditions=tuple(conditions_of(further, composed.config)),
+    )
 
 
 def measure_all(recipe: str, candidate: Candidate, against: Candidate | Measured | None) -> None:
@@ -128,18 +148,19 @@ def measure_all(recipe: str, candidate: Candidate, against: Candidate | Measured
 
     disable_progress_bar()
     try:
-        prompts = read_held_out(candidate.config)
-        base_prompts = read_held_out(against.config) if isinstance(against, Candidate) else []
+        problems = read_problems(candidate)
+        base_problems = read_problems(against) if isinstance(against, Candidate) else None
         if isinstance(against, Measured):
-            check_shared(prompts, against)
+            check_shared(problems.prompts, against)
         folder = create_run_folder(candidate.config.run.dir, f"eval-{recipe}")
     except ValueError as error:
         raise RecipeError([str(error)]) from error
     base = against
     if isinstance(base, Candidate):
+        assert base_problems is not None, "read above"
         (folder / "base").mkdir()
-        base = measure(base, base_prompts, folder / "base", recipe, None)
-    measure(candidate, prompts, folder, recipe, base)
+        base = measure(base, base_problems, folder / "base", recipe, None)
+    measure(candidate, problems, folder, recipe, base)
 
 
 def check_shared(prompts: Sequence[Prompt], base: Measured) -> None:
@@ -152,83 +173,35 @@ def check_shared(prompts: Sequence[Prompt], base: Measured) -> None:
 
 
 def measure(
-    candidate: Candidate, prompts: list[Prompt], folder: Path, recipe: str, base: Measured | None
+    candidate: Candidate, problems: Problems, folder: Path, recipe: str, base: Measured | None
 ) -> Measured:
     """Evaluates one model; its completions, figures and recipe go to `folder`."""
     from rl.cli.train import lab_version
-    from rl.run.completions import write_evaluated
 
     config, start = candidate.config, perf_counter()
     write_recipe(folder, candidate.text)
-    evaluation, engine = generate(candidate, prompts)
-    write_evaluated(folder / COMPLETIONS, 0, evaluation)
+    answered = answer(candidate, problems)
+    write_answered(folder, candidate, answered)
     measured = Measured(
         model=candidate.name,
-        settings=settings_of(config, len(prompts)),
-        modes=evaluation.outcomes,
+        settings=settings_of(config, len(problems.prompts)),
+        modes=answered.evaluation.outcomes,
     )
     about = {
         "recipe": recipe,
         "model": candidate.name,
         "revision": config.model.revision,
-        "engine": engine,
+        "engine": answered.engine,
         "lab_version": lab_version(config),
         "commit": source_commit(),
         "seed": config.seed,
         "wall_s": round(perf_counter() - start, 1),
     }
     caps = chosen_caps(config.evaluation.caps, config.limit.max_response_tokens)
-    content = results(measured, about, caps, base)
+    content = results(measured, about, caps, base, further_of(candidate, problems, answered))
     path = write_results(folder, content)
     show(content, differing_settings(measured, base) if base else [], path)
     return measured
-
-
-def generate(candidate: Candidate, prompts: list[Prompt]) -> tuple[Evaluation, str]:
-    """Every judged completion, and the name of the engine that wrote them."""
-    from rl.cli.host import start_engine
-    from rl.cli.judging import build_verifier, start_pool
-    from rl.run.judge import evaluate_held_out
-    from rollout.background import BackgroundLoop
-
-    with ExitStack() as parts:
-        config = parts.enter_context(loadable(candidate))
-        loop = parts.enter_context(closing(BackgroundLoop()))
-        started = start_engine(config, loop, version=0)
-        engine = started.engine
-        parts.callback(engine.shutdown)
-        parts.callback(started.transfer.close)
-        verifier = build_verifier(config, start_pool(parts, config.verifier, loop))
-        asked = config.evaluation.samples_per_problem + config.evaluation.greedy
-        advance = parts.enter_context(bar(candidate.name, len(prompts) * asked))
-        work = evaluate_held_out(
-            engine, prompts, verifier, config, "eval", heard=lambda judged: advance()
-        )
-        return loop.run(work), engine.name
-
-
-@contextmanager
-def loadable(candidate: Candidate) -> Iterator[RunConfig]:
-    """The configuration with a model that an engine can load: a checkpoint is exported first."""
-    from rl.learner.consolidate import export_checkpoint
-
-    checkpoint, trained = candidate.subject.checkpoint, candidate.subject.trained
-    if checkpoint is None or trained is None:
-        yield candidate.config
-        return
-    with TemporaryDirectory(prefix="laconic-eval-") as folder:
-        try:
-            export_checkpoint(
-                checkpoint / "learner",
-                Path(folder),
-                trained.model,
-                trained.learner.lora,
-                model_path(trained),
-            )
-        except ValueError as error:
-            raise RecipeError([str(error)]) from error
-        exported = replace(candidate.config.model, path=folder, revision="main")
-        yield replace(candidate.config, model=exported)
 
 
 def settings_of(config: RunConfig, num_problems: int) -> Settings:
@@ -258,12 +231,3 @@ def show(content: Mapping[str, Any], differing: Sequence[str], path: Path) -> No
     if differing:
         notes.append(f"measured differently: {'; '.join(differing)}")
     console.print("\n".join(["", *notes, f"results: {path}"]), soft_wrap=True, markup=False)
-
-
-@contextmanager
-def bar(name: str, total: int) -> Iterator[Callable[[], None]]:
-    """A progress bar on a terminal; yields the function that advances it."""
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(name, total=total)
-        yield lambda: progress.advance(task)

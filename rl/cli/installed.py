@@ -2,14 +2,16 @@
 
 from importlib.util import find_spec
 
-from rollout.config import RolloutConfig, VllmConfig
+from rollout.config import ReplayConfig, RolloutConfig, VllmConfig
 
 
 def engine_problem(rollout: RolloutConfig) -> str | None:
     """Why the chosen engine cannot run here, or None; there is never another in its place."""
     if not isinstance(rollout, VllmConfig) or find_spec("vllm") is not None:
         return None
+    replays = isinstance(rollout, ReplayConfig)
+    chosen, other = ("replay", "replay_transformers") if replays else ("vllm", "transformers")
     return (
-        "rollout=vllm: vllm is not installed here; set rollout=transformers (an engine in this "
+        f"rollout={chosen}: vllm is not installed here; set rollout={other} (an engine in this "
         "process, for small models), or install vllm (`make setup` names the stacks)"
     )

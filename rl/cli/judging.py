@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from data.memory import PromptMemory
+from data.references import References
 from rewards.compose import gated, with_parts
 from rewards.config import CustomRewardConfig, GateConfig, VerifierConfig
 from rewards.custom import with_length_part
@@ -47,11 +48,16 @@ def training_verifier(config: RunConfig, pool: WorkerPool, verifier: Verifier) -
 
 
 def build_reward(
-    config: RunConfig, parts: ExitStack, loop: BackgroundLoop, memory: PromptMemory
+    config: RunConfig,
+    parts: ExitStack,
+    loop: BackgroundLoop,
+    memory: PromptMemory,
+    references: References | None = None,
 ) -> Reward:
     """The recipe's reward, its length part gated, with what functions and format check add.
 
-    A reward that learns about prompts keeps what it learns in `memory`. A user's reward and gate
+    A reward that learns about prompts keeps what it learns in `memory`; one that compares with the
+    initial policy reads `references`, None where nothing was recorded. A user's reward and gate
     share a process of their own, which keeps their state between updates.
     """
     # Its process starts when it is asked first.
@@ -59,7 +65,7 @@ def build_reward(
     if isinstance(config.reward, CustomRewardConfig):
         reward = in_its_own_process(config.reward, pool, loop.run)
     else:
-        reward = build_offering("reward", config.reward, memory=memory)
+        reward = build_offering("reward", config.reward, memory=memory, references=references)
     if not isinstance(config.gate, NoGateConfig):
         if isinstance(config.reward, CustomRewardConfig):
             reward = with_length_part(reward, config.reward.target)

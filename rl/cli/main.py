@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rl.cli import bench, dpo, export, merge, pairs, reward_check
+from rl.cli import bench, dpo, export, merge, pairs, record, report, reward_check
 from rl.cli.compose import compose
 from rl.cli.launch import launch, refuse
 from rl.cli.machine import this_machine
@@ -29,9 +29,11 @@ def train(asked: argparse.Namespace) -> int:
 
 def evaluate(asked: argparse.Namespace) -> int:
     """`laconic eval RECIPE key=value`: the recipe's held-out problems, answered by a model."""
+    from rl.cli.eval_options import FurtherOptions
     from rl.cli.evaluate import main as run
 
-    return run(asked.recipe, asked.overrides, asked.model, asked.base)
+    further = FurtherOptions(decode=asked.decode, budgets=asked.budgets, efforts=asked.efforts)
+    return run(asked.recipe, asked.overrides, asked.model, asked.base, further)
 
 
 def plan(asked: argparse.Namespace) -> int:
@@ -77,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_command(commands)
     export.add_command(commands)
     merge.add_command(commands)
+    record.add_command(commands)
+    report.add_command(commands)
     pairs.add_command(commands)
     dpo.add_command(commands)
     reward_check.add_command(commands)
@@ -91,6 +95,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     judge.add_argument(
         "--base", default="", help="what to compare with: an earlier results.json, or a model"
+    )
+    judge.add_argument(
+        "--decode", default="", metavar="VOTES", help="such as majority@8,short-3@8,first-finish@8"
+    )
+    judge.add_argument(
+        "--budgets", default="", help="ask all problems for each of these tokens, such as 50,100"
+    )
+    judge.add_argument(
+        "--efforts", default="", help="ask all problems for each of these efforts, such as 0.25,1"
     )
     return parser
 

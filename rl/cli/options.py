@@ -33,6 +33,7 @@ from rewards.length.effort import EffortConfig, GroupEffortConfig, MovingEffortC
 from rewards.length.hapo import HapoConfig
 from rewards.length.kimi import KimiConfig
 from rewards.length.lcpo import LcpoDualConfig, LcpoExactConfig, LcpoMaxCodeConfig, LcpoMaxConfig
+from rewards.length.o1_pruner import O1PrunerCodeConfig, O1PrunerConfig
 from rewards.length.overlong import OverlongConfig
 from rewards.length.shorter_better import ShorterBetterConfig
 from rewards.length.sigmoid import SigmoidConfig
@@ -48,7 +49,12 @@ from rl.limits.custom import CustomLimitConfig
 from rl.limits.palu import PaluAllConfig, PaluConfig
 from rl.limits.siri import SiriCosineConfig, SiriStairConfig, SiriStairCosineConfig
 from rl.limits.staged import StagedConfig
-from rollout.config import TransformersConfig, VllmConfig
+from rollout.config import (
+    ReplayConfig,
+    TransformersConfig,
+    TransformersReplayConfig,
+    VllmConfig,
+)
 
 
 class Option(NamedTuple):
@@ -97,6 +103,8 @@ GROUPS: Groups = {
         "dler_code": Option(DlerCodeConfig, "rewards.length.dler:build_code_reward"),
         "da_dler": Option(DaDlerConfig, "rewards.length.da_dler:build_reward"),
         "dot": Option(DotConfig, "rewards.length.dot:build_reward"),
+        "o1_pruner": Option(O1PrunerConfig, "rewards.length.o1_pruner:build_reward"),
+        "o1_pruner_code": Option(O1PrunerCodeConfig, "rewards.length.o1_pruner:build_code_reward"),
         "custom": Option(CustomRewardConfig, "rewards.custom:build_reward"),
     },
     "gate": {
@@ -125,6 +133,10 @@ GROUPS: Groups = {
     "rollout": {
         "vllm": Option(VllmConfig, "rollout.vllm.start:start_engine"),
         "transformers": Option(TransformersConfig, "rollout.transformers_start:start_engine"),
+        "replay": Option(ReplayConfig, "rollout.vllm.start:start_engine"),
+        "replay_transformers": Option(
+            TransformersReplayConfig, "rollout.transformers_start:start_engine"
+        ),
     },
     "learner": {
         "deepspeed": Option(LearnerConfig, "rl.learner.deepspeed_learner:DeepSpeedLearner")

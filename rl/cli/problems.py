@@ -8,13 +8,15 @@ from data.config import ModelConfig
 from rewards.config import CustomRewardConfig, RewardConfig
 from rewards.correct import CorrectConfig
 from rewards.gates.none import NoGateConfig
+from rewards.length.o1_pruner import O1PrunerConfig as O1PrunerRewardConfig
+from rl.algorithms.o1_pruner import O1PrunerConfig
 from rl.cli.budget_problems import budget_problems
 from rl.cli.machine import Machine, chosen_placement
 from rl.cli.options import asks_for
-from rl.config import RunConfig, SamplingFilter
+from rl.config import ConstantLimitConfig, RunConfig, SamplingFilter
 from rl.limits.palu import PaluConfig
 from rl.run.config import GuardAction
-from rollout.config import Placement, Speculation, VllmConfig
+from rollout.config import Placement, RecordingConfig, Speculation, VllmConfig
 
 LAB = Path(__file__).resolve().parents[2] / "data" / "lab"
 HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -33,6 +35,7 @@ def run_problems(config: RunConfig, machine: Machine) -> list[str]:
         _combinations,
         budget_problems,
         _scoring,
+        _replay,
         _resume,
         _not_available,
         _model,
@@ -194,6 +197,35 @@ def _not_available(config: RunConfig) -> list[str]:
         found.append(
             "rollout.placement=remote: engines on other machines are not available in this "
             "version; set rollout.placement=auto, separate, shared or cpu"
+        )
+    return found
+
+
+def _replay(config: RunConfig) -> list[str]:
+    """Recorded answers need an objective that knows their age, and the one limit of their time."""
+    rollout, group_size = config.rollout, config.algorithm.group_size
+    if not isinstance(rollout, RecordingConfig):
+        if not isinstance(config.reward, O1PrunerRewardConfig):
+            return []
+        return [
+            "reward=o1_pruner compares with recorded answers of the initial policy; set "
+            "rollout=replay, or another reward"
+        ]
+    found = []
+    if group_size > rollout.samples_per_prompt:
+        found.append(
+            f"algorithm.group_size={group_size} with rollout.samples_per_prompt="
+            f"{rollout.samples_per_prompt}: as many answers are not recorded; set "
+            "rollout.samples_per_prompt>=algorithm.group_size"
+        )
+    if not isinstance(config.algorithm, O1PrunerConfig):
+        found.append(
+            "rollout=replay trains on the initial policy's answers, which this algorithm takes for "
+            "the present policy's; set algorithm=o1_pruner, or rollout=vllm"
+        )
+    if not isinstance(config.limit, ConstantLimitConfig):
+        found.append(
+            "rollout=replay holds answers of one limit, and this limit changes; set limit=constant"
         )
     return found
 

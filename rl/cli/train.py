@@ -33,6 +33,7 @@ from rl.cli.judging import (
 from rl.cli.options import build
 from rl.cli.problems import LAB, model_path
 from rl.cli.recipe import RecipeError
+from rl.cli.record import given_recording, own_recording
 from rl.config import RunConfig
 from rl.errors import Interrupted
 from rl.evaluate.evaluation import Evaluation
@@ -47,10 +48,13 @@ from rl.run.judge import Judge
 from rl.run.loop import Run
 from rl.run.probe import Probe
 from rl.run.progress import RunProgress
+from rl.run.references import Recorded, check_logprobs
 from rl.run.session import Start, open_run, run_to_end
 from rl.run.tracker import start_tracker
+from rollout.config import RecordingConfig
 from rollout.fingerprint import fingerprint, stale_parameters
 from rollout.recovery import Patience
+from rollout.replay import ReferenceEngine
 from rollout.stream import Stream, StreamSettings
 from rollout.supervisor import Started, Supervisor
 from rollout.transfer import PolicyEngine
@@ -89,6 +93,8 @@ class Job:
     resolved: str
     limit: Limit
     inputs: Inputs
+    recorded: Recorded | None
+    """What a file holds that the recipe names; a run without one records for itself."""
     start: Start
 
 
@@ -98,10 +104,18 @@ def prepare(config: RunConfig, recipe: str, resolved: str) -> Job:
         check_user_code(config)
         limit = build("limit", config.limit)
         inputs = read_inputs(config)
+        recorded = given_recording(config, inputs.training)
         start = open_run(config, recipe, resolved)
     except ValueError as error:
         raise RecipeError([str(error)]) from error
-    return Job(config=config, resolved=resolved, limit=limit, inputs=inputs, start=start)
+    return Job(
+        config=config,
+        resolved=resolved,
+        limit=limit,
+        inputs=inputs,
+        recorded=recorded,
+        start=start,
+    )
 
 
 def lead(config: RunConfig, recipe: str, resolved: str) -> None:
@@ -134,7 +148,8 @@ def run_job(
         journal.judging_seconds = lambda: pool.busy_seconds
         verifier = build_verifier(config, pool)
         verify = training_verifier(config, pool, verifier)
-        stream = start_stream(parts, config, engine, verify, journal)
+        recorded = references(job, engine, verify, learner)
+        stream = start_stream(parts, config, engine, verify, journal, recorded)
         parts.callback(leave, engine)
         memory = PromptMemory()
         run = Run(
@@ -144,7 +159,9 @@ def run_job(
             oversampling=Oversampling(config.algorithm.oversampling),
             limit=job.limit,
             stream=stream,
-            reward=build_reward(config, parts, host.loop, memory),
+            reward=build_reward(
+                config, parts, host.loop, memory, recorded.references if recorded else None
+            ),
             advantages=group_advantages(config.algorithm),
             learner=learner,
             transfer=engine,
@@ -210,17 +227,38 @@ def start_learner(parts: ExitStack, config: RunConfig, host: Host) -> LearnerGro
     return learner
 
 
+def references(
+    job: Job, engine: Supervisor[PolicyEngine], verify: Verifier, learner: LearnerGroup
+) -> Recorded | None:
+    """What training takes in place of fresh samples; None for a recipe that samples."""
+    config = job.config
+    if not isinstance(config.rollout, RecordingConfig):
+        return None
+    recorded = job.recorded
+    if recorded is None:
+        # The engine may still hold the weights of a run before this one.
+        learner.publish(engine, 0)
+        recorded = own_recording(engine, verify, config, job.start.folder, job.inputs.training)
+    check_logprobs(recorded, config, learner)
+    return recorded
+
+
 def start_stream(
     parts: ExitStack,
     config: RunConfig,
     engine: Supervisor[PolicyEngine],
     verify: Verifier,
     journal: Journal,
+    recorded: Recorded | None,
 ) -> Stream:
-    """The stream of the run, closed with `parts`."""
+    """The stream of the run, closed with `parts`.
+
+    What is recorded comes out of it in the place of what the engine would sample.
+    """
+    replay = ReferenceEngine(recorded.judged) if recorded else None
     stream = Stream(
-        engine, verify, group_filter(config), engine, stream_settings(config), journal.fate,
-        group_revision(config),
+        replay or engine, replay.verify if replay else verify, group_filter(config), engine,
+        stream_settings(config), journal.fate, group_revision(config),
     )  # fmt: skip
     engine.on_reissue = stream.reissued
     parts.enter_context(closing(stream))
@@ -249,13 +287,17 @@ def build_probe(
 
 
 def stream_settings(config: RunConfig) -> StreamSettings:
-    """How the stream samples; a seed per completion in deterministic mode only (it costs time)."""
+    """How the stream samples; a seed per completion in deterministic mode only (it costs time).
+
+    Recorded completions are as old as the run, and none is too old.
+    """
+    replays = isinstance(config.rollout, RecordingConfig)
     return StreamSettings(
         group_size=config.algorithm.group_size,
         temperature=config.rollout.temperature,
         top_p=config.rollout.top_p,
         seed=config.seed if config.deterministic else None,
-        max_staleness=config.rollout.max_staleness,
+        max_staleness=config.num_steps if replays else config.rollout.max_staleness,
     )
 
 

@@ -12,6 +12,13 @@ is absent.
     sampled, greedy     {figure name: figure}; greedy is null when it was not asked for
     by_level            [{"level", "num_problems", figures of the sampled completions}]
     budget_curve        [{"cap", figures of the sampled completions cut at cap tokens}]
+    decoding            [{"rule", "m", "k", "subsets", figures}]: `voting.decoding_figures` of one
+                        sample and of each vote that was asked for; empty without any
+    instructed          [{"kind", "low", "high", "num_problems", "never_trained", figures}]:
+                        `instructed.bands`, empty where prompts ask for no budget
+    curves              [{"kind", "points", "trends"}], for budgets given on the command line;
+                        points [{"amount", "trained", figures}], trends {figure name:
+                        `curves.Trend`}
     base                null, or {"model", "settings", "aes_weights", "sampled", "greedy"}; the
                         last two are {"num_problems", "base", "change", "token_ratio", "aes"}:
                         `comparison.Comparison` over the problems that both answered
@@ -26,10 +33,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from data.types import Budget
 from rl.evaluate.comparison import Comparison, compare
+from rl.evaluate.curves import Curve, curve_trends
 from rl.evaluate.figures import budget_curve, figures
 from rl.evaluate.formulas import AES_WEIGHTS
+from rl.evaluate.instructed import Band, instructed_figures
 from rl.evaluate.outcomes import Modes, Outcomes, read_outcomes
+from rl.evaluate.voting import ONE_SAMPLE, Ballots, Rule, decoding_figures, subsets
 
 FORMAT = 1
 RESULTS = "results.json"
@@ -47,8 +58,25 @@ class Measured:
     modes: Modes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Further:
+    """What only some evaluations have: votes over the samples, and budgets in the prompts."""
+
+    ballots: Ballots | None = None
+    rules: Sequence[Rule] = ()
+    bands: Sequence[Band] = ()
+    curves: Sequence[Curve] = ()
+
+
+NOTHING_FURTHER = Further()
+
+
 def results(
-    measured: Measured, about: Mapping[str, Any], caps: Sequence[int], base: Measured | None
+    measured: Measured,
+    about: Mapping[str, Any],
+    caps: Sequence[int],
+    base: Measured | None,
+    further: Further = NOTHING_FURTHER,
 ) -> dict[str, Any]:
     """The content of results.json; `about` says by what the model was evaluated.
 
@@ -71,6 +99,9 @@ def results(
             for level, outcomes in sampled.by_level().items()
         ],
         "budget_curve": [{"cap": cap, **at} for cap, at in budget_curve(sampled, caps).items()],
+        "decoding": _decoding(further.ballots, further.rules) if further.ballots else [],
+        "instructed": [_band(band) for band in further.bands],
+        "curves": [_curve(curve) for curve in further.curves],
         "base": _against(measured.modes, base) if base else None,
     }
     plain: dict[str, Any] = json.loads(msgspec.json.encode(found))
@@ -134,6 +165,39 @@ def _against(modes: Modes, base: Measured) -> dict[str, Any]:
         "sampled": compare(modes.sampled, base.modes.sampled),
         "greedy": greedy,
     }
+
+
+def _decoding(ballots: Ballots, rules: Sequence[Rule]) -> list[dict[str, Any]]:
+    return [
+        {
+            "rule": rule.name,
+            "m": rule.m,
+            "k": rule.k,
+            "subsets": len(subsets(ballots.samples_per_problem, rule.k)),
+            **decoding_figures(ballots, rule),
+        }
+        for rule in dict.fromkeys([ONE_SAMPLE, *rules])
+    ]
+
+
+def _band(band: Band) -> dict[str, Any]:
+    return {
+        "kind": band.kind,
+        "low": band.low,
+        "high": band.high,
+        "num_problems": band.num_problems,
+        "never_trained": band.never_trained,
+        **band.figures,
+    }
+
+
+def _curve(curve: Curve) -> dict[str, Any]:
+    points = []
+    for point in curve.points:
+        asked = [Budget(kind=curve.kind, amount=point.amount)] * len(point.outcomes.problems)
+        figures = instructed_figures(point.outcomes, asked)
+        points.append({"amount": point.amount, "trained": point.trained, **figures})
+    return {"kind": curve.kind, "points": points, "trends": curve_trends(curve)}
 
 
 def _failures(outcomes: Outcomes) -> int:

@@ -6,7 +6,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-TOKENS = {"response_tokens", "tokens_per_correct", "correct_tokens", "wrong_tokens"}
+TOKENS = {
+    "response_tokens", "tokens_per_correct", "correct_tokens", "wrong_tokens", "total_tokens",
+    "depth_tokens",
+}  # fmt: skip
 """Figures in tokens; all others are shares."""
 
 SAME_AS_ACCURACY = ("avg@", "pass@1")
@@ -14,6 +17,9 @@ SAME_AS_ACCURACY = ("avg@", "pass@1")
 
 AT_LEVEL = ("accuracy", "response_tokens", "tokens_per_correct", "truncated")
 AT_CAP = ("accuracy", "response_tokens", "tokens_per_correct")
+AT_RULE = ("accuracy", "accuracy_gain", "total_tokens", "depth_tokens")
+AT_BUDGET = ("accuracy", "response_tokens", "budget_error", "budget_bias", "within_budget")
+AT_EFFORT = ("accuracy", "response_tokens")
 
 Content = Mapping[str, Any]
 
@@ -30,11 +36,19 @@ def headline(content: Content) -> str:
 
 
 def tables(content: Content) -> list[Table]:
-    """Figures beside greedy ones, by level, under caps, and against the base where there is one."""
+    """Figures beside greedy ones, by level, under caps; then votes, budgets, base, if any."""
     found = [_modes(content)]
     if content["by_level"]:
         found.append(_rows("by level", "level", content["by_level"], AT_LEVEL))
     found.append(_rows("cut at tokens", "cap", content["budget_curve"], AT_CAP))
+    if content["decoding"]:
+        found.append(_rows("decided by", "rule", content["decoding"], AT_RULE))
+    found += _instructed(content["instructed"])
+    for curve in content["curves"]:
+        points = [{**at, "asked": _asked(at["amount"], at["trained"])} for at in curve["points"]]
+        found.append(_rows(f"all asked {_unit(curve)}", "asked", points, _at(curve)))
+        if curve["trends"]:
+            found.append(_trends(curve["trends"]))
     if content["base"]:
         found.append(_base(content["base"]))
     return found
@@ -69,6 +83,51 @@ def _rows(title: str, key: str, rows: Sequence[Content], names: Sequence[str]) -
     for row in rows:
         table.add_row(str(row[key]), *(_cell(name, row.get(name)) for name in names))
     return table
+
+
+def _instructed(bands: Sequence[Content]) -> list[Table]:
+    """One table for each kind of budget that prompts ask for."""
+    tables = []
+    for kind in dict.fromkeys(band["kind"] for band in bands):
+        rows = [
+            {
+                **band,
+                "asked": _asked(
+                    str(band["low"])
+                    if band["low"] == band["high"]
+                    else f"{band['low']} to {band['high']}",
+                    band["never_trained"] < band["num_problems"],
+                ),
+            }
+            for band in bands
+            if band["kind"] == kind
+        ]
+        tables.append(_rows(f"asked {_unit(rows[0])}", "asked", rows, _at(rows[0])))
+    return tables
+
+
+def _trends(trends: Content) -> Table:
+    names = ("change", "rank_correlation", "problem_rank_correlation")
+    table = _table("from least to most", [*names, "rises in"])
+    for name, trend in trends.items():
+        cells = [_cell(name if each == "change" else each, trend[each], "+") for each in names]
+        table.add_row(name, *cells, f"{trend['rises']:.3f}")
+    return table
+
+
+def _asked(amount: object, trained: bool) -> str:
+    return f"{amount}" if trained else f"{amount} (never trained)"
+
+
+def _unit(content: Content) -> str:
+    """What an amount of the kind counts."""
+    return {"exact": "for tokens", "max": "for at most tokens", "effort": "for percent effort"}[
+        content["kind"]
+    ]
+
+
+def _at(content: Content) -> Sequence[str]:
+    return AT_EFFORT if content["kind"] == "effort" else AT_BUDGET
 
 
 def _base(base: Content) -> Table:

@@ -16,7 +16,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from data.types import LogProbs
-from rl.algorithms.losses import importance_ratio
 from rl.config import RunConfig
 from rl.disk import sync_tree
 from rl.learner.batch import Row, dummy_row
@@ -27,7 +26,7 @@ from rl.learner.engine import deepspeed_config, frozen_engine, gradient_norm, tr
 from rl.learner.flat import flatten
 from rl.learner.logprobs import TokenLogprobs
 from rl.learner.model import add_lora, enable_checkpointing, load_model
-from rl.learner.objective import token_losses
+from rl.learner.objective import policy_ratio, token_losses
 from rl.learner.policy import Policy, pad_rows
 from rl.learner.process_group import Ranks
 from rl.learner.rng import read_generators, seed_generators, write_generators
@@ -269,7 +268,7 @@ class DeepSpeedLearner:
         reference = self._reference_logprobs(rows) if self._algorithm.kl_coefficient else None
         logprobs, entropies = self._call(self._engine, rows)
         old = logprobs.detach() if old is None else old
-        ratio = importance_ratio(logprobs, old)
+        ratio = policy_ratio(self._algorithm, flat, logprobs, old)
         losses, means = token_losses(self._algorithm, flat, ratio, logprobs, old, reference)
         diagnostics.add(flat, {"entropy": entropies} | means, ratio, old)
         return (flat.weights * losses.masked_fill(~flat.mask, 0.0)).sum()

@@ -182,16 +182,21 @@ def _interval(values: Floats, spec: str) -> str:
     return f"{known.mean():{spec}} [{low:{spec}}, {high:{spec}}]"
 
 
-def _reproduce(run: RunRecord) -> list[str]:
+def repeat_command(run: RunRecord, recipe: str) -> str:
+    """What repeats the run from its resolved recipe, which lies at `recipe`."""
     ranks = f"--nproc-per-node {run.num_ranks} " if run.num_ranks else ""
     longer = run.num_steps != run.config["num_steps"]
     steps = f" num_steps={run.num_steps}" if longer else ""
+    return f"torchrun {ranks}{recipe}{steps}"
+
+
+def _reproduce(run: RunRecord) -> list[str]:
     return [
         "`recipe.yaml` beside this card is the resolved recipe of the run. With that version of "
         "Laconic:",
         "",
         "```",
-        f"torchrun {ranks}recipe.yaml{steps}",
+        repeat_command(run, "recipe.yaml"),
         "```",
     ]
 

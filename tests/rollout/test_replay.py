@@ -1,12 +1,22 @@
 import asyncio
+import dataclasses
 
 import numpy as np
 import pytest
 
 from data.types import Prompt, Verdict
+from data.wire import encode
 from rollout.background import BackgroundLoop
 from rollout.engine import EngineError, Sampling
-from rollout.replay import Batch, Recording, ReplayEngine, read
+from rollout.replay import (
+    Batch,
+    Header,
+    Recording,
+    ReferenceEngine,
+    ReplayEngine,
+    read,
+    read_settings,
+)
 from rollout.stream import Request, Stream, StreamSettings
 from tests.fakes import FakeEngine
 
@@ -103,7 +113,70 @@ def test_a_recording_is_never_written_over(recording):
         Recording(recording[0])
 
 
-def test_an_empty_recording_has_no_batches(tmp_path):
-    (tmp_path / "empty").touch()
-    assert list(read(tmp_path / "empty")) == []
+def test_a_recording_without_batches_says_how_it_was_made(tmp_path):
+    Recording(tmp_path / "new", {"model.path": "lab:short", "rollout.top_p": 0.9}).close()
+    assert list(read(tmp_path / "new")) == []
+    assert read_settings(tmp_path / "new") == {"model.path": "lab:short", "rollout.top_p": 0.9}
     assert Batch(step=0, judged=()).judged == ()
+
+
+@pytest.mark.parametrize("content", [b"", encode(Header(format=2, settings={})), b"not at all"])
+def test_a_file_that_is_no_recording_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "other"
+    path.write_bytes(len(content).to_bytes(4, "little") + content if content else b"")
+    with pytest.raises(ValueError, match=rf"{path}.*record it again"):
+        read_settings(path)
+
+
+def served(engine, *requests):
+    """The ids of the recorded completions, told by their log-probs, and the verdicts."""
+
+    async def ask(name, prompt):
+        completion = await engine.sample(prompt, Sampling(id=name, limit=20))
+        assert completion.id == name
+        return completion.logprobs.tolist(), await engine.verify(prompt, completion)
+
+    return [asyncio.run(ask(*request)) for request in requests]
+
+
+def test_references_are_served_in_turn_over_and_over_with_their_verdicts(recording):
+    (first, second), _ = recording[1]
+    engine = ReferenceEngine([first, second])
+    requests = [(f"{visit}/{n}", PROMPTS[0]) for visit in range(3) for n in range(3)]
+    found = served(engine, *requests)
+    expected = [
+        (completion.logprobs.tolist(), verdict)
+        for completion, verdict in zip(first.group.completions, first.verdicts, strict=True)
+    ]
+    assert found == expected * 3
+    assert served(engine, ("other", PROMPTS[1]))[0][1] == second.verdicts[0]
+
+
+def test_references_come_out_of_the_stream_in_the_order_in_which_they_were_recorded(recording):
+    """However old they are: a resumed run begins each visit with the first one, too."""
+    (first, second), _ = recording[1]
+    loop = BackgroundLoop()
+    engine = ReferenceEngine([first, second])
+    settings = StreamSettings(group_size=3, max_staleness=9)
+    stream = Stream(engine, engine.verify, lambda group, verdicts: True, loop, settings)
+    for step in (7, 8):
+        stream.submit(Request(prompt=p, limit=20, step=step) for p in reversed(PROMPTS))
+        found = stream.next_batch(2, version=step)
+        assert [judged.verdicts for judged in found] == [second.verdicts, first.verdicts]
+        same(
+            [dataclasses.replace(c, id="") for j in found for c in j.group.completions],
+            [dataclasses.replace(c, id="") for j in (second, first) for c in j.group.completions],
+        )
+    stream.close()
+    loop.close()
+
+
+def test_a_reference_of_another_prompt_or_limit_is_an_error(recording):
+    engine = ReferenceEngine(recording[1][0][:1])
+    with pytest.raises(EngineError, match="holds no answer of prompt b"):
+        served(engine, ("x", PROMPTS[1]))
+    with pytest.raises(EngineError, match=r"allows 9 tokens, .* recorded under a limit of 20"):
+        asyncio.run(engine.sample(PROMPTS[0], Sampling(id="x", limit=9)))
+    asyncio.run(engine.close())
+    with pytest.raises(EngineError, match="closed"):
+        served(engine, ("x", PROMPTS[0]))

@@ -2,6 +2,7 @@ from rl.algorithms.dler import DlerCodeConfig, DlerConfig
 from rl.algorithms.dr_grpo import DrGrpoConfig
 from rl.algorithms.gdpo import GdpoConfig
 from rl.algorithms.grpo import GrpoConfig
+from rl.algorithms.o1_pruner import O1PrunerCodeConfig, O1PrunerConfig
 from rl.algorithms.rloo import RlooConfig
 from rl.algorithms.table import ALGORITHMS, group_advantages
 from tests.rl.algorithms.scored import scored
@@ -30,4 +31,6 @@ def test_names_of_the_group_are_those_of_the_recipes() -> None:
         "dler": DlerConfig,
         "dler_code": DlerCodeConfig,
         "gdpo": GdpoConfig,
+        "o1_pruner": O1PrunerConfig,
+        "o1_pruner_code": O1PrunerCodeConfig,
     }

@@ -118,3 +118,36 @@ def test_a_model_and_its_base_are_evaluated_on_the_lab(tmp_path: Path) -> None:
     assert kept["greedy"]["accuracy"]["value"] > 0.8
     assert f"results: {folder / 'results.json'}" in done.stdout
     assert "AES weights 1/3/5" in done.stdout
+
+
+@pytest.mark.long
+@pytest.mark.engine
+def test_votes_and_a_curve_over_efforts_are_measured_on_the_lab(tmp_path: Path) -> None:
+    """One real engine; the problems are the same at every effort, and so are the samples' seeds."""
+    folder = tmp_path / "out"
+    command = [Path(sys.executable).with_name("laconic"), "eval", ROOT / "recipes/lab/effort.yaml",
+               "--decode", "majority@4,short-3@4,first-finish@2", "--efforts", "0.25,0.30,1",
+               "evaluation.num_problems=16", "evaluation.samples_per_problem=4",
+               f"run.dir={folder}", "rollout.kv_cache_gib=0.25"]  # fmt: skip
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, timeout=500, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    kept = json.loads((folder / "results.json").read_text())
+    assert differences(recompute(folder, None, kept), kept) == []
+    rules = {row["rule"]: row for row in kept["decoding"]}
+    assert list(rules) == ["mean@1", "majority@4", "short-3@4", "short-1@2"]
+    assert rules["short-1@2"]["subsets"] == 6
+    depths = [rules[name]["depth_tokens"]["value"] for name in ("short-3@4", "majority@4")]
+    assert depths == sorted(depths)
+    assert sum(band["num_problems"] for band in kept["instructed"]) == 2 * 16
+    [curve] = kept["curves"]
+    assert [(at["amount"], at["trained"]) for at in curve["points"]] == [
+        (25, True), (30, False), (100, True),
+    ]  # fmt: skip
+    files = [pq.read_table(folder / "curves" / f"effort_{n}.parquet") for n in (25, 30, 100)]
+    assert all(file.num_rows == 16 * 4 for file in files)
+    assert len({tuple(file["prompt_id"].to_pylist()) for file in files}) == 1
+    assert {*files[1]["budget"].to_pylist()} == {30}
+    assert "short-3@4" in done.stdout
+    assert "30 (never trained)" in done.stdout

@@ -7,7 +7,12 @@ import pytest
 
 from rl.cli.installed import engine_problem
 from rl.cli.main import main
-from rollout.config import TransformersConfig, VllmConfig
+from rollout.config import (
+    ReplayConfig,
+    TransformersConfig,
+    TransformersReplayConfig,
+    VllmConfig,
+)
 
 QUICKSTART = Path(__file__).resolve().parents[3] / "recipes" / "quickstart.yaml"
 
@@ -26,3 +31,12 @@ def test_engine_without_vllm_needs_none(monkeypatch: pytest.MonkeyPatch) -> None
     assert engine_problem(VllmConfig()) is None
     monkeypatch.setitem(sys.modules, "vllm", None)
     assert engine_problem(TransformersConfig()) is None
+    assert engine_problem(TransformersReplayConfig()) is None
+
+
+def test_a_replay_is_told_its_own_engine_without_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert engine_problem(ReplayConfig()) is None
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    problem = engine_problem(ReplayConfig())
+    assert problem is not None
+    assert problem.startswith("rollout=replay: vllm is not installed here; set rollout=replay_tra")

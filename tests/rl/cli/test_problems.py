@@ -14,13 +14,16 @@ from rewards.gates.none import NoGateConfig
 from rewards.length.da_dler import DaDlerConfig
 from rewards.length.dot import DotConfig
 from rewards.length.hapo import HapoConfig
+from rewards.length.o1_pruner import O1PrunerCodeConfig as O1PrunerCodeRewardConfig
+from rewards.length.o1_pruner import O1PrunerConfig as O1PrunerRewardConfig
 from rewards.length.sigmoid import SigmoidConfig
 from rl.algorithms.grpo import GrpoConfig
+from rl.algorithms.o1_pruner import O1PrunerCodeConfig, O1PrunerConfig
 from rl.cli.machine import Machine
 from rl.cli.problems import context_tokens, model_folder, run_problems
 from rl.config import ConstantLimitConfig, EvaluationConfig, RunConfig, RunSection, SamplingFilter
 from rl.limits.palu import PaluConfig
-from rollout.config import Placement, VllmConfig
+from rollout.config import Placement, ReplayConfig, TransformersReplayConfig, VllmConfig
 
 CPU = Machine(num_cores=2, num_gpus=0)
 RIGHT = RunConfig(
@@ -199,3 +202,34 @@ def test_a_reward_that_counts_longer_than_the_limit_is_refused() -> None:
     config = replace(RIGHT, reward=DaDlerConfig(), limit=ConstantLimitConfig(max_response_tokens=9))
     (problem,) = run_problems(config, CPU)
     assert problem.startswith("reward.deadlines=[4000, 2000] with limit.max_response_tokens=9")
+
+
+REPLAY = replace(
+    RIGHT, reward=O1PrunerRewardConfig(), algorithm=O1PrunerConfig(), rollout=ReplayConfig()
+)
+
+
+def test_recorded_answers_suit_o1_pruner_on_either_engine() -> None:
+    assert run_problems(REPLAY, CPU) == []
+    code = replace(REPLAY, reward=O1PrunerCodeRewardConfig(), algorithm=O1PrunerCodeConfig())
+    assert run_problems(replace(code, rollout=TransformersReplayConfig()), CPU) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"rollout": VllmConfig()}, "reward=o1_pruner compares with recorded answers"),
+        ({"algorithm": GrpoConfig()}, "rollout=replay trains on the initial policy's answers"),
+        ({"limit": PaluConfig()}, "rollout=replay holds answers of one limit"),
+        (
+            {"algorithm": O1PrunerConfig(group_size=17)},
+            "algorithm.group_size=17 with rollout.samples_per_prompt=16",
+        ),
+        ({"rollout": ReplayConfig(samples_per_prompt=1)}, "rollout.samples_per_prompt=1: set it"),
+        ({"rollout": ReplayConfig(max_num_seqs=0)}, "rollout.max_num_seqs=0"),
+        ({"rollout": TransformersReplayConfig(max_num_seqs=0)}, "rollout.max_num_seqs=0"),
+    ],
+)
+def test_what_does_not_suit_recorded_answers_is_a_problem(change: Any, said: str) -> None:
+    problems = run_problems(replace(REPLAY, **change), CPU)
+    assert [text for text in problems if text.startswith(said)]

@@ -42,8 +42,8 @@ def test_overrides_that_would_change_the_run_are_refused(run_folder: Path) -> No
     assert caught.value.problems == [
         f"{text!r} with resume=latest: the resumed run keeps its recipe; only num_steps, "
         "evaluation, checkpoint, guards, log, rollout.num_threads, learner.num_threads, "
-        "verifier.workers, verifier.timeout_seconds, verifier.memory_gib, reward.timeout_seconds "
-        "may be set"
+        "verifier.workers, verifier.timeout_seconds, verifier.memory_gib, reward.timeout_seconds, "
+        "gate.timeout_seconds may be set"
         for text in ("seed=1", "learner.learning_rate=1")
     ]
 

@@ -56,10 +56,9 @@ def test_a_finished_run_is_its_export(run_folder: Path) -> None:
     assert chosen.name == str(run_folder)
 
 
-def test_an_export_is_a_model_though_it_holds_the_recipe_of_its_run(tmp_path: Path) -> None:
-    for name in ("recipe.yaml", "config.json"):
-        (tmp_path / name).write_text("{}")
-    assert model_path(subject(str(tmp_path), MACHINE).overrides) == str(tmp_path)
+def test_an_export_is_a_model_though_it_holds_the_recipe_of_its_run(run_folder: Path) -> None:
+    (run_folder / "config.json").write_text("{}")
+    assert model_path(subject(str(run_folder), MACHINE).overrides) == str(run_folder)
 
 
 def test_a_run_without_an_export_names_its_newest_checkpoint(run_folder: Path) -> None:

@@ -41,13 +41,14 @@ def test_results_have_the_documented_keys(tmp_path: Path) -> None:
     content = results(measured, ABOUT, CAPS, None)
     assert list(content) == [
         "format", "recipe", "engine", "model", "settings", "grader_failures", "sampled", "greedy",
-        "by_level", "budget_curve", "base",
+        "by_level", "budget_curve", "decoding", "instructed", "curves", "base",
     ]  # fmt: skip
     assert list(content["sampled"]) == [
         "accuracy", "avg@3", "pass@1", "pass@2", "pass@3", "response_tokens", "tokens_per_correct",
         "correct_tokens", "wrong_tokens", "truncated",
     ]  # fmt: skip
     assert content["base"] is None
+    assert content["decoding"] == content["instructed"] == content["curves"] == []
     assert [row["level"] for row in content["by_level"]] == ["1", "2", "3"]
     assert [row["cap"] for row in content["budget_curve"]] == CAPS
 

@@ -60,3 +60,46 @@ def test_headline_says_how_it_was_measured() -> None:
     assert headline(content) == (
         "m on lab:short (test): 300 problems, 4 samples each at T=1, limit 512 tokens, vllm 0.32.0"
     )
+
+
+def figure(value: float) -> dict[str, float]:
+    return {"value": value, "low": value - 0.25, "high": value + 0.25}
+
+
+def test_votes_budgets_and_curves_have_tables_where_there_are_any(tmp_path: Path) -> None:
+    content = results(stored(tmp_path, MODEL, "x"), ABOUT, [16], None)
+    content["decoding"] = [
+        {
+            "rule": "short-1@8",
+            "accuracy": figure(0.5),
+            "accuracy_gain": figure(0.25),
+            "total_tokens": figure(80),
+            "depth_tokens": figure(10),
+        }
+    ]
+    band = {"kind": "exact", "num_problems": 2, "accuracy": figure(0.5)}
+    content["instructed"] = [
+        {**band, "low": 45, "high": 115, "never_trained": 2, "budget_error": figure(0.25)},
+        {**band, "low": 45, "high": 45, "never_trained": 0, "response_tokens": figure(44)},
+    ]
+    trend = {"change": figure(9), "rank_correlation": figure(1), "rises": 0.5}
+    trend["problem_rank_correlation"] = figure(0.5)
+    content["curves"] = [
+        {
+            "kind": "effort",
+            "points": [{"amount": 25, "trained": True, "response_tokens": figure(30)}],
+            "trends": {"response_tokens": trend},
+        }
+    ]
+    shown = rows(content)
+    assert shown.keys() >= {
+        "decided by", "asked for tokens", "all asked for percent effort", "from least to most",
+    }  # fmt: skip
+    gain = "0.500 [0.250, 0.750] 0.250 [0.000, 0.500]"
+    assert words(shown["short-1@8"]) == f"{gain} 80.0 [79.8, 80.2] 10.0 [9.8, 10.2]"
+    assert words(shown["45 to 115 (never trained)"]) == (
+        "0.500 [0.250, 0.750] - 0.250 [0.000, 0.500] - -"
+    )
+    assert words(shown["45"]).startswith("0.500 [0.250, 0.750] 44.0")
+    assert words(shown["25"]) == "- 30.0 [29.8, 30.2]"
+    assert words(shown["response_tokens"]).endswith("+0.500 [+0.250, +0.750] 0.500")
