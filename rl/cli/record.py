@@ -8,6 +8,7 @@ import argparse
 import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -27,6 +28,7 @@ from rollout.background import Runner
 from rollout.config import RecordingConfig
 from rollout.engine import Engine
 from rollout.stream import Stream, StreamSettings
+from rollout.supervisor import Supervisor
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -102,9 +104,8 @@ def given_recording(config: RunConfig, prompts: list[Prompt]) -> Recorded | None
 
 
 def own_recording(
-    engine: Engine,
+    engine: Supervisor[Any],
     verify: Verifier,
-    loop: Runner,
     config: RunConfig,
     folder: Path,
     prompts: list[Prompt],
@@ -117,7 +118,7 @@ def own_recording(
         return None
     path = folder / FILE
     if not path.is_file():
-        record_with(engine, verify, loop, config, path, prompts)
+        record_with(engine, verify, engine, config, path, prompts)
     return read_recording(path, config, prompts)
 
 

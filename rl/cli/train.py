@@ -105,9 +105,7 @@ def lead(config: RunConfig, recipe: str, resolved: str) -> None:
         journal.judging_seconds = lambda: pool.busy_seconds
         verifier = build_verifier(config, pool)
         verify = training_verifier(config, pool, verifier)
-        recorded = given or own_recording(
-            engine, verify, engine, config, start.folder, inputs.training
-        )
+        recorded = given or own_recording(engine, verify, config, start.folder, inputs.training)
         if recorded:
             check_logprobs(recorded, config, learner)
         stream = start_stream(parts, config, engine, verify, journal, recorded)
