@@ -20,6 +20,7 @@ def test_each_config_chooses_its_own_formula() -> None:
     assert round(chosen["dler"], 4) == 2.0
     assert round(chosen["dler_code"], 4) == 1.8257
     assert round(chosen["gdpo"], 4) == 1.8255
+    assert chosen["o1_pruner"] == chosen["o1_pruner_code"] == 1.0
 
 
 def test_names_of_the_group_are_those_of_the_recipes() -> None:
