@@ -9,10 +9,10 @@ def test_answers_are_distinct_and_half_of_them_right():
 
 
 def test_a_run_compares_equal_judgements_and_hangs_on_one_alone():
-    result = run("serial", rounds=2, num_completions=16, workers=2, timeout_seconds=1.0)
+    result = run("serial", rounds=2, num_completions=16, workers=2, timeout_seconds=4.0)
     assert (result.name, result.against) == ("rewards", "serial")
     assert result.low <= result.ratio <= result.high
     hanging = result.extra["beside_one_that_hangs"]
-    assert hanging["hanging_verdict"] == "None: timed out: no result within 1 s"
+    assert hanging["hanging_verdict"] == "None: timed out: no result within 4 s"
     assert hanging["others_failed"] == 0
     assert hanging["others_seconds"] < hanging["hanging_seconds"]
