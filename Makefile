@@ -8,6 +8,10 @@ export TORCH_INDEX
 
 # The tests in a browser run where there is one: Debian's chromium, or Chrome.
 NO_BROWSER := $(if $(shell command -v chromium || command -v google-chrome),, and not browser)
+# First what needs no engine, on all cores; then one engine for all the others. 5: ARGS selects none.
+FAST := not engine and not browser and not gpu
+SLOW := (engine or browser) and not gpu$(NO_BROWSER)
+PARALLEL := -q -n logical --maxprocesses 4
 
 BIN := .venv/bin
 PINNED := .venv/.pinned
@@ -30,16 +34,18 @@ train: $(INSTALLED)
 	$(BIN)/torchrun $(RECIPE) $(ARGS)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not long and not gpu$(NO_BROWSER)" $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "$(FAST) and not long" $(ARGS) || [ $$? = 5 ]
+	$(BIN)/python -m pytest -m "$(SLOW) and not long" $(ARGS) || [ $$? = 5 ]
 
 test-all: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not gpu$(NO_BROWSER)" $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "$(FAST)" $(ARGS) || [ $$? = 5 ]
+	$(BIN)/python -m pytest -m "$(SLOW)" $(ARGS) || [ $$? = 5 ]
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -n logical --maxprocesses 4 --hypothesis-profile few_examples
+	$(BIN)/python -m pytest $(PARALLEL) --hypothesis-profile few_examples
 
 pins: $(INSTALLED)
 	$(BIN)/python scripts/pin_requirements.py
