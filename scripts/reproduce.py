@@ -11,6 +11,7 @@ what is valid is not run again, what is stale is replaced. A run that was cut sh
 import argparse
 import fcntl
 import json
+import logging
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from rl.cli.host import Host
     from rl.evaluate.evaluation import Evaluation
     from rl.run.interrupts import Interrupts
+
+logger = logging.getLogger(__name__)
 
 RECIPES, RUNS = ROOT / "recipes" / "lab", ROOT / "runs" / "table"
 
@@ -83,9 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"no such runs: {', '.join(unknown)}; there are {', '.join(all_names())}")
     entries = missing(names, options.seeds, read_rows(LAB))
     print(summary(entries, read_rows(LAB)), flush=True)
-    if entries and not options.list:
-        run_all(entries, options.threads)
-    return 0
+    failed = [] if options.list else run_all(entries, options.threads)
+    for entry in failed:
+        print(f"failed: {entry.command}")
+    return int(bool(failed))
 
 
 def all_names() -> list[str]:
@@ -122,8 +126,11 @@ def summary(entries: Sequence[Entry], rows: Sequence[Row]) -> str:
     return "\n".join([f"{len(entries)} runs, about {total / 60:.0f} minutes", *lines])
 
 
-def run_all(entries: Sequence[Entry], threads: int) -> None:
-    """Runs `entries` in turn on one host; a row is written as soon as its run has ended."""
+def run_all(entries: Sequence[Entry], threads: int) -> list[Entry]:
+    """Runs `entries` in turn on one host; a row is written as soon as its run has ended.
+
+    Returns those that failed: the others do not wait for them to be mended.
+    """
     machine = this_machine()
     log_to_stderr(machine)
     set_learner_threads(threads, machine)
@@ -131,14 +138,24 @@ def run_all(entries: Sequence[Entry], threads: int) -> None:
     from transformers.utils.logging import disable_progress_bar
 
     from rl.cli.host import Host
+    from rl.errors import Interrupted
     from rl.run.interrupts import Interrupts
 
     disable_progress_bar()
     bases: dict[str, Evaluation] = {}
+    failed = []
     with Interrupts() as interrupts, closing(Host()) as host:
         for number, entry in enumerate(entries, start=1):
             print(f"run {number} of {len(entries)}: {entry.command}", flush=True)
-            run_entry(entry, threads, host, interrupts, bases)
+            try:
+                run_entry(entry, threads, host, interrupts, bases)
+            except Interrupted:
+                raise
+            # One run's failure, of whatever kind, is not that of the next.
+            except Exception:
+                logger.exception("%s failed", entry.command)
+                failed.append(entry)
+    return failed
 
 
 def run_entry(

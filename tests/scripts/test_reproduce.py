@@ -88,3 +88,22 @@ def test_a_stale_row_is_replaced_and_the_others_stay(
         ("kimi", "new"),
         ("slpo", "kept"),
     ]
+
+
+def test_a_run_that_fails_does_not_stop_the_next(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun = []
+
+    def run_entry(entry: Entry, *others: object) -> None:
+        begun.append(entry.method)
+        if entry.method == "kimi":
+            raise ValueError("no batch could be filled")
+
+    monkeypatch.setattr(reproduce, "run_entry", run_entry)
+    monkeypatch.setattr(reproduce, "set_learner_threads", lambda *options: 1)
+    entries = [Entry(method=name, variant="", seed=0) for name in ("kimi", "slpo")]
+    assert reproduce.run_all(entries, 1) == entries[:1]
+    assert begun == ["kimi", "slpo"]
+    assert "torchrun recipes/lab/kimi.yaml seed=0 failed" in caplog.text
+    assert "no batch could be filled" in caplog.text
