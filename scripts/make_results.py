@@ -19,6 +19,7 @@ from typing import Any
 
 from rl.cli.compose import compose
 from rl.evaluate.formulas import AES_WEIGHTS, accuracy_efficiency_score
+from rl.report.anchors import anchors
 from scripts.code_hash import ROOT, code_hash
 
 LAB, RESULTS = ROOT / "results" / "lab.json", ROOT / "RESULTS.md"
@@ -28,24 +29,28 @@ FIGURES = ("accuracy", "response_tokens", "accuracy_greedy", "response_tokens_gr
 STUDENT_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 """97.5 % quantiles of Student's t with 1 to 9 degrees of freedom."""
 
-PAPERS = {
-    "cosine": "-34 % (PALU)",
-    "da_dler": "-80 %",
-    "dler": "-77 %",
-    "dot": "-78 % (AIME24)",
+ANCHORS = {
+    "cosine": "cosine",
+    "da_dler": "DA-DLER",
+    "dler": "DLER",
+    "dot": "DOT-4K",
+    "kimi": "Kimi k1.5",
+    "lcpo_max": "L1-Max",
+    "o1_pruner": "O1-Pruner",
+    "palu": "PALU",
+    "shorter_better": "ShorterBetter",
+    "siri": "SIRI-high",
+    "think_prune": "ThinkPrune",
+}
+"""Recipes with a published table (`rl.report.anchors`)."""
+
+ABSTRACTS = {
     "grpo_lambda": "-47 %",
     "hapo": "-33 to -59 %",
-    "kimi": "-61 % (PALU)",
-    "lcpo_max": "-69 % (PALU)",
-    "o1_pruner": "-53 % (PALU)",
-    "palu": "-66 %",
-    "shorter_better": "-50 to -80 %",
     "sigmoid": "-50 %",
-    "siri": "-19 % (high, AIME24)",
     "slpo": "-75 to -94 %",
-    "think_prune": "-53 % (PALU)",
 }
-"""Tokens saved in each paper, on its own models and benchmarks, or in PALU's Table 2: context."""
+"""Tokens saved by the word of a paper's abstract, where no table is at hand."""
 
 CONTROL, CAP = "grpo", "constant_cap"
 
@@ -86,12 +91,20 @@ def read_rows(path: Path) -> list[Row]:
 
 def rows_text(rows: Sequence[Row]) -> str:
     """JSON with one row per line, in the order of the tables."""
-    lines = [json.dumps(row) for row in sorted(rows, key=key_of)]
-    return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
+    return json_lines(sorted(rows, key=key_of))
 
 
-def row_of(summary: Mapping[str, Any], lab: str, variant: str, command: str, code_hash: str) -> Row:
-    """A row of results from a run's `summary.json`; raises ValueError without both evaluations."""
+def json_lines(rows: Sequence[Row]) -> str:
+    """A JSON list with one row per line."""
+    lines = ",\n".join(map(json.dumps, rows))
+    return f"[\n{lines}\n]\n" if lines else "[]\n"
+
+
+def row_of(summary: Mapping[str, Any], lab: str, variant: str, command: str, code: str) -> Row:
+    """A row of results from a run's `summary.json`; `code` is its `code_hash`.
+
+    Raises ValueError without both evaluations.
+    """
     base, final = summary["base"], summary["final"]
     if not base or not final:
         raise ValueError("the run was not evaluated before and after: set data.eval_path")
@@ -109,7 +122,7 @@ def row_of(summary: Mapping[str, Any], lab: str, variant: str, command: str, cod
         ),
         "wall_s": summary["wall_s"],
         "commit": summary["commit"],
-        "code_hash": code_hash,
+        "code_hash": code,
         "command": command,
     }
 
@@ -254,9 +267,17 @@ def _mean_row(method: str, variant: str, runs: Sequence[Row]) -> str:
         _change(runs, "response_tokens_greedy", ".1f"),
         _spread([run["aes"] for run in runs], ".2f"),
         f"{mean(run['wall_s'] for run in runs):.0f}",
-        PAPERS.get(method, ""),
+        published(method),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def published(method: str) -> str:
+    """Tokens saved on a paper's models and benchmarks, its own paper or PALU's: context only."""
+    ratios = {anchor.method: anchor.token_ratio for anchor in anchors()}
+    if method in ANCHORS:
+        return f"{ratios[ANCHORS[method]] - 1:+.0%}".replace("%", " %")
+    return ABSTRACTS.get(method, "")
 
 
 def _run_row(run: Row) -> str:
