@@ -4,6 +4,7 @@ The stream and the loop speak this protocol and never import an engine. vLLM, a 
 rollouts and the fake of the tests pass the same contract test (`tests/rollout/engine_contract.py`).
 """
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,6 +52,17 @@ class Engine(Protocol):
     async def close(self) -> None:
         """Ends the engine and its processes. Further requests raise `EngineError`."""
         ...
+
+
+SampleGroup = Callable[[Engine, Prompt, Sequence[Sampling]], Sequence[Awaitable[Completion]]]
+"""Starts the completions of one prompt: one awaitable per sampling, in their order."""
+
+
+def independently(
+    engine: Engine, prompt: Prompt, samplings: Sequence[Sampling]
+) -> Sequence[Awaitable[Completion]]:
+    """Every completion is a request of its own."""
+    return [engine.sample(prompt, sampling) for sampling in samplings]
 
 
 class MortalEngine(Engine, Protocol):

@@ -11,7 +11,7 @@ the batch does not depend on timing and holds no bias toward short completions.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Protocol
@@ -19,7 +19,7 @@ from typing import Protocol
 from data.types import Completion, Finish, Group, Prompt, Verdict
 from rollout.background import Runner
 from rollout.books import Books, Fate, FateRecord, room
-from rollout.engine import Engine, EngineError, Sampling
+from rollout.engine import Engine, EngineError, SampleGroup, Sampling, independently
 
 Keep = Callable[[Group, Sequence[Verdict]], bool]
 """Whether a group with these verdicts is worth training on."""
@@ -108,8 +108,10 @@ class Stream:
         settings: StreamSettings,
         on_fate: Callable[[FateRecord], None] = lambda record: None,
         revise: Revise = as_it_is,
+        sample_group: SampleGroup = independently,
     ) -> None:
         self._engine = engine
+        self._sample_group = sample_group
         self._verify = verify
         self._keep = keep
         self._revise = revise
@@ -180,9 +182,12 @@ class Stream:
             self._groups.running += 1
             if self._settings.max_staleness == 0:
                 self._groups.in_order.append(group)
-            for slot, sampling in enumerate(self._samplings(request)):
+            samplings = self._samplings(request)
+            for sampling in samplings:
                 self._books.submit(sampling.id, request.prompt.id, request.step)
-                task = asyncio.create_task(self._complete(group, slot, sampling))
+            answers = self._sample_group(self._engine, request.prompt, samplings)
+            for slot, answer in enumerate(answers):
+                task = asyncio.create_task(self._complete(group, slot, answer))
                 self._tasks.add(task)
                 task.add_done_callback(self._done)
 
@@ -207,9 +212,9 @@ class Stream:
             for index in range(first, first + settings.group_size)
         ]
 
-    async def _complete(self, group: _Open, slot: int, sampling: Sampling) -> None:
+    async def _complete(self, group: _Open, slot: int, answer: Awaitable[Completion]) -> None:
         prompt = group.request.prompt
-        completion = await self._engine.sample(prompt, sampling)
+        completion = await answer
         self._books.ended(completion)
         if completion.finish is Finish.ABORTED:
             self._books.settle(completion.id, Fate.ABORTED)
