@@ -11,12 +11,14 @@ from data.sampler import PromptSampler
 from data.types import Completion, Prompt, Verdict
 from rl.algorithms.dynamic_sampling import Oversampling
 from rl.config import ConstantLimitConfig, OversamplingConfig, RunConfig
+from rl.errors import NoBatchError
 from rl.limits.constant import build_limit
 from rl.run.loop import Run, roll_out
 from rollout.background import BackgroundLoop
 from rollout.books import Fate, FateRecord
 from rollout.config import RolloutConfig
-from rollout.stream import Stream, StreamSettings
+from rollout.samplings import StreamSettings
+from rollout.stream import Stream
 from tests.fakes import FakeEngine
 from tests.rl.builders import prompt
 
@@ -37,7 +39,7 @@ class Parts:
             verify,
             lambda group, verdicts: group.prompt.id in kept,
             loop,
-            StreamSettings(group_size=2),
+            StreamSettings(group_size=2, groups_per_update=2),
             self.records.append,
         )
         self.sampler = PromptSampler([prompt(name) for name in NAMES], seed=0)
@@ -106,7 +108,7 @@ def test_oversampling_asks_once_and_drops_what_it_does_not_need(loop: Background
 def test_data_on_which_nothing_differs_stop_the_run(loop: BackgroundLoop) -> None:
     parts = Parts(loop, kept=order()[0])
     with pytest.raises(
-        ValueError, match="step 0: 3 rounds of dynamic sampling found 1 of 2 groups"
+        NoBatchError, match="step 0: 3 rounds of dynamic sampling found 1 of 2 groups"
     ):
         roll_out(parts.run, 0)
 
