@@ -161,6 +161,17 @@ class CorrectionConfig:
 
 
 @dataclass(kw_only=True)
+class TruncatedConfig(CorrectionConfig):
+    """Truncated importance sampling, token by token."""
+
+    cap: float = 2.0
+    """Largest weight of a token."""
+
+    def problems(self) -> list[str]:
+        return [] if self.cap >= 1 else [f"correction.cap={self.cap}: set it to 1 or more"]
+
+
+@dataclass(kw_only=True)
 class LimitConfig:
     """Base of the `limit` group: how far a generation may run."""
 

@@ -8,28 +8,16 @@ only, and tokens that it weighs less still count in the mean.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from rl.algorithms.losses import importance_ratio
-from rl.config import CorrectionConfig
+from rl.config import CorrectionConfig, TruncatedConfig
 
 Weigh = Callable[[Tensor, Tensor], tuple[Tensor, dict[str, Tensor]]]
 """From log-probs at the start of the update and the sampler's, [N], to weights [N] and metrics."""
-
-
-@dataclass(kw_only=True)
-class TruncatedConfig(CorrectionConfig):
-    """Truncated importance sampling, token by token."""
-
-    cap: float = 2.0
-    """Largest weight of a token."""
-
-    def problems(self) -> list[str]:
-        return [] if self.cap >= 1 else [f"correction.cap={self.cap}: set it to 1 or more"]
 
 
 def truncated_weights(old_logprobs: Tensor, sampler_logprobs: Tensor, cap: float) -> Tensor:

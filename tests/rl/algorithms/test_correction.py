@@ -7,13 +7,12 @@ from hypothesis import strategies as st
 
 from rl.algorithms.correction import (
     CORRECTIONS,
-    TruncatedConfig,
     correction_weights,
     truncated_weights,
     truncation_metrics,
 )
 from rl.algorithms.losses import clipped_surrogate, importance_ratio
-from rl.config import CorrectionConfig
+from rl.config import CorrectionConfig, TruncatedConfig
 
 LOGPROBS = st.lists(st.floats(-30, 0), min_size=1, max_size=8)
 
