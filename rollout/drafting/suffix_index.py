@@ -137,7 +137,7 @@ class SuffixIndex:
         """The cell [N] of the `gram` tokens before each position: the top bits of their hash."""
         windows = self._before(lanes, positions, gram).astype(np.uint64)
         sums = (windows * MULTIPLIERS[:gram]).sum(1)
-        return (sums >> np.uint64(64 - self._bits)).astype(np.int64)
+        return np.asarray(sums >> np.uint64(64 - self._bits), np.int64)
 
     def _before(self, lanes: Ints, positions: Ints, count: int) -> NDArray[np.int32]:
         """The `count` tokens before each position, nearest first [N, count]."""

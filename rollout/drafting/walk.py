@@ -57,7 +57,7 @@ def vote(nexts: NDArray[np.int32], weights: Floats) -> tuple[NDArray[np.int32], 
     voters = weights > 0
     first = np.take_along_axis(nexts, voters.argmax(1)[:, None], 1)
     split = (voters & (nexts != first)).any(1)
-    tokens, shares = first[:, 0], voters.any(1).astype(np.float64)
+    tokens, shares = first[:, 0], np.where(voters.any(1), 1.0, 0.0)
     tokens[split], shares[split] = _majority(nexts[split], weights[split])
     return tokens, shares
 
