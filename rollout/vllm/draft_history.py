@@ -1,9 +1,9 @@
 """The driver's side of `rollout.speculation=history`: starts it, measures it, saves what it knows.
 
-Every worker keeps a history of its own, because drafts are made where tokens are sampled.
+Every engine keeps a history of its own, because drafts are made where tokens are sampled. Calls
+reach all engines of a front end; of several, vLLM hands back what the first one answered.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,18 +18,17 @@ def start_history(engine: VllmEngine, config: HistoryConfig) -> None:
     engine.loop.run(engine.call("laconic_new_weights", version=engine.weight_version))
 
 
-def history_state(engine: VllmEngine) -> list[dict[str, Any]]:
-    """The history of every worker; JSON and msgpack can hold it. Blocks."""
-    return engine.loop.run(engine.call("laconic_history_state"))
+def history_state(engine: VllmEngine) -> dict[str, Any]:
+    """The history of the first engine; JSON and msgpack can hold it. Blocks."""
+    states: list[dict[str, Any]] = engine.loop.run(engine.call("laconic_history_state"))
+    return states[0]
 
 
-def load_history(engine: VllmEngine, states: Sequence[dict[str, Any]]) -> None:
-    """Gives every worker the histories of `history_state`, all of them; blocks."""
-    for state in states:
-        engine.loop.run(engine.call("laconic_load_history", state=state))
+def load_history(engine: VllmEngine, state: dict[str, Any]) -> None:
+    """Adds the history of `history_state` to that of every engine; blocks."""
+    engine.loop.run(engine.call("laconic_load_history", state=state))
 
 
-def draft_acceptance(engine: VllmEngine) -> list[Acceptance]:
-    """What every worker accepted since the last call; blocks."""
-    found = engine.loop.run(engine.call("laconic_draft_acceptance"))
-    return [Acceptance(**counts) for counts in found]
+def draft_acceptance(engine: VllmEngine) -> Acceptance:
+    """What the first engine accepted since the last call; blocks."""
+    return Acceptance(**engine.loop.run(engine.call("laconic_draft_acceptance"))[0])

@@ -50,6 +50,7 @@ class HistoryProposer:
     def state(self) -> dict[str, Any]:
         """See `HistoryDrafter.state`; what still runs is opened again, whole, at its next step."""
         self._num_seen.clear()
+        self._num_drafted.clear()
         return self._drafter.state()
 
     def load(self, state: dict[str, Any]) -> None:
@@ -57,7 +58,7 @@ class HistoryProposer:
         self._drafter.load(state)
 
     def take_acceptance(self) -> Acceptance:
-        """What was accepted since the last call."""
+        """What was accepted since the last call; a preempted request's last draft is not."""
         taken, self._acceptance = self._acceptance, Acceptance()
         return taken
 
@@ -72,21 +73,26 @@ class HistoryProposer:
         drafts: list[list[int]] = [[] for _ in sampled_token_ids]
         if self._runner is None:
             return drafts
-        for request in self._num_seen.keys() - self._runner.requests.keys():
-            del self._num_seen[request]
-            self._num_drafted.pop(request, None)
-            self._drafter.close(request)
+        self._close_ended()
         rows = [row for row, sampled in enumerate(sampled_token_ids) if sampled]
         requests = [self._runner.input_batch.req_ids[row] for row in rows]
         fresh = [self._fresh(request) for request in requests]
         proposed = self._drafter.propose(requests, fresh)
         for row, request, draft in zip(rows, requests, proposed, strict=True):
             if request in self._num_drafted:
+                # The last token of a step is the policy's own.
                 accepted = len(sampled_token_ids[row]) - 1
                 self._acceptance.count(self._num_drafted[request], accepted)
             self._num_drafted[request] = len(draft)
             drafts[row] = draft
         return drafts
+
+    def _close_ended(self) -> None:
+        """In the order in which they began, so that a run repeats its history."""
+        for request in list(self._num_seen):
+            if request not in self._runner.requests:
+                del self._num_seen[request], self._num_drafted[request]
+                self._drafter.close(request)
 
     def _fresh(self, request: str) -> Sequence[int]:
         """The request's tokens since the last step; a new request is opened."""

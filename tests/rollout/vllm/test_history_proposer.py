@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rollout.drafting.config import HistoryConfig
+from rollout.drafting.history import History, Output, prefix_keys
 from rollout.vllm.history_proposer import HistoryProposer, up_to_end
 
 END = 9
@@ -123,16 +124,31 @@ def test_new_weights_reach_the_history(started):
     assert version == 3
 
 
-@pytest.mark.parametrize("ends", [[7, 9], 9])
-def test_one_end_or_several(ends):
+@pytest.mark.parametrize("ends", [[7, END], END])
+def test_model_has_one_end_or_several(ends):
     runner, proposer = Runner(), proposer_of(ends)
     proposer.start(runner, HistoryConfig())
     runner.add("a", [5])
-    runner.step(proposer, {"a": [1, 9, 2]})
-    other = proposer_of(0)
-    other.start(runner, HistoryConfig())
-    other.load(proposer.state())
-    assert other.state() == proposer.state()
+    runner.step(proposer, {"a": [1, END, 8]})
+    runner.end("a")
+    runner.add("b", [5])
+    assert runner.step(proposer, {"b": [1]}) == {"b": [END]}
+
+
+def test_histories_grow_in_the_order_in_which_requests_began(started):
+    runner, proposer = started
+    for name in "abc":
+        runner.add(name, [5, 6])
+    runner.step(proposer, {"a": [1], "b": [2], "c": [3]})
+    for name in "cab":
+        runner.end(name)
+    runner.step(proposer, {})
+    expected = History(outputs_per_prompt=4, max_tokens=8)
+    for token in (1, 2, 3):
+        tokens = np.array([token], np.int32)
+        key = int(prefix_keys(np.array([5, 6], np.int32))[-1])
+        expected.add(key, Output(token_ids=tokens, weight_version=0))
+    assert proposer.state() == expected.state()
 
 
 def test_tokens_end_with_the_first_end():
