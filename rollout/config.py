@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from rollout.drafting.config import HistoryConfig
+
 
 class Placement(Enum):
     """Where engines run, relative to the learner's devices."""
@@ -16,11 +18,12 @@ class Placement(Enum):
 
 
 class Speculation(Enum):
-    """Draft methods of vLLM's own that are handed through."""
+    """Who drafts: vLLM's own methods, or `history`, our own from a prompt's earlier outputs."""
 
     none = "none"
     ngram = "ngram"
     suffix = "suffix"
+    history = "history"
 
 
 @dataclass(kw_only=True)
@@ -92,6 +95,7 @@ class VllmConfig(RolloutConfig):
     """Skip CUDA graphs; always on on the CPU, where compiled graphs would keep old weights."""
     speculation: Speculation = Speculation.none
     num_speculative_tokens: int = 8
+    history: HistoryConfig = field(default_factory=HistoryConfig)
     num_threads: int = 0
     """CPU threads of the engine; 0 leaves the learner one core and takes the others."""
     urls: list[str] = field(default_factory=list)
@@ -124,7 +128,7 @@ class VllmConfig(RolloutConfig):
             found.append(
                 f"rollout.num_speculative_tokens={self.num_speculative_tokens}: set 1 to 128"
             )
-        return found
+        return found + self.history.problems()
 
 
 @dataclass(kw_only=True)

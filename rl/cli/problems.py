@@ -165,13 +165,11 @@ def _sees_update(config: RunConfig) -> bool:
 def _resume(config: RunConfig) -> list[str]:
     """What would make a resumed run, or its choice of checkpoints, differ from what was asked."""
     found = []
-    suffix = isinstance(config.rollout, VllmConfig) and (
-        config.rollout.speculation is Speculation.suffix
-    )
-    if config.deterministic and suffix:
+    method = config.rollout.speculation if isinstance(config.rollout, VllmConfig) else None
+    if config.deterministic and method in (Speculation.suffix, Speculation.history):
         found.append(
-            "deterministic=true with rollout.speculation=suffix: its drafts come from all earlier "
-            "completions, which no checkpoint holds; set rollout.speculation=none or ngram"
+            f"deterministic=true with rollout.speculation={method.value}: its drafts come from all "
+            "earlier completions, which no checkpoint holds; set rollout.speculation=none or ngram"
         )
     if config.checkpoint.keep_best and not (
         config.checkpoint.every_steps and config.evaluation.every_steps

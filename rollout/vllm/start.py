@@ -12,6 +12,7 @@ import torch
 from rollout.background import BackgroundLoop
 from rollout.config import Placement, Speculation, VllmConfig
 from rollout.engine import EngineError
+from rollout.vllm.draft_history import start_history
 from rollout.vllm.engine import VllmEngine
 from rollout.vllm.environment import cpu_variables, engine_environment
 from rollout.vllm.guards import check_plugin, check_speculation
@@ -30,6 +31,9 @@ BACKENDS = {
 
 CPU_BLOCK_TOKENS = 32
 """The smallest key-value block of the CPU build: a shorter common prefix is never shared."""
+
+HISTORY_PROPOSER = "rollout.vllm.history_proposer.HistoryProposer"
+"""Our drafter, as vLLM's workers import it."""
 
 GIB = 2**30
 
@@ -78,6 +82,8 @@ def start_engine(
     if config.speculation is not Speculation.none:
         try:
             check_speculation(loop.run(engine.call("laconic_speculation_problem")))
+            if config.speculation is Speculation.history:
+                start_history(engine, config.history)
         except EngineError:
             engine.shutdown()
             raise
@@ -170,10 +176,10 @@ def speculation_arguments(config: VllmConfig) -> dict[str, Any]:
     """vLLM's `speculative_config`; empty without speculation."""
     if config.speculation is Speculation.none:
         return {}
-    return {
-        "method": config.speculation.value,
-        "num_speculative_tokens": config.num_speculative_tokens,
-    }
+    method = {"method": config.speculation.value}
+    if config.speculation is Speculation.history:
+        method = {"method": "custom_class", "model": HISTORY_PROPOSER}
+    return {**method, "num_speculative_tokens": config.num_speculative_tokens}
 
 
 def engine_variables(

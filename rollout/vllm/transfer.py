@@ -65,6 +65,7 @@ class EngineCycle:
 
     async def _finish(self, version: int) -> None:
         await self._engine.call("finish_weight_update")
+        await self._engine.call("laconic_new_weights", version=version)
         llm = self._engine.llm
         with self._engine.exchange():
             await llm.update_weight_version(str(version))

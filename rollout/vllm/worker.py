@@ -3,9 +3,12 @@
 vLLM adds this class to its worker's bases; names begin with `laconic_` so that they cannot clash.
 """
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from rollout.drafting.config import HistoryConfig
 from rollout.vllm.fingerprint import model_fingerprints
+from rollout.vllm.history_proposer import HistoryProposer
 from rollout.vllm.patches import expand_problem
 
 if TYPE_CHECKING:
@@ -13,9 +16,10 @@ if TYPE_CHECKING:
 
 
 class WorkerExtension:
-    """Methods of ours on a vLLM worker; `get_model` is the worker's."""
+    """Methods of ours on a vLLM worker; `get_model` and `model_runner` are the worker's."""
 
     if TYPE_CHECKING:
+        model_runner: Any
 
         def get_model(self) -> "nn.Module": ...
 
@@ -29,3 +33,27 @@ class WorkerExtension:
         """Per checkpoint name the fingerprint's float32 values as bytes."""
         fingerprints = model_fingerprints(self.get_model())
         return {name: value.numpy().tobytes() for name, value in fingerprints.items()}
+
+    def laconic_start_history(self, settings: dict[str, Any]) -> None:
+        """Drafts from history from now on; `settings` are those of `HistoryConfig`."""
+        self.model_runner.drafter.start(self.model_runner, HistoryConfig(**settings))
+
+    def laconic_new_weights(self, version: int) -> None:
+        """The weights of `version` are installed; only drafting from history wants to know."""
+        # vLLM's runner has a drafter with speculation only.
+        drafter = getattr(self.model_runner, "drafter", None)
+        if isinstance(drafter, HistoryProposer):
+            drafter.new_weights(version)
+
+    def laconic_history_state(self) -> dict[str, Any]:
+        """What is drafted from, for a checkpoint."""
+        state: dict[str, Any] = self.model_runner.drafter.state()
+        return state
+
+    def laconic_load_history(self, state: dict[str, Any]) -> None:
+        """Adds what `laconic_history_state` gave to what is drafted from."""
+        self.model_runner.drafter.load(state)
+
+    def laconic_draft_acceptance(self) -> dict[str, Any]:
+        """The fields of `Acceptance`, counted since the last call."""
+        return asdict(self.model_runner.drafter.take_acceptance())

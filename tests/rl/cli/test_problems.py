@@ -23,7 +23,13 @@ from rl.cli.machine import Machine
 from rl.cli.problems import context_tokens, model_folder, run_problems
 from rl.config import ConstantLimitConfig, EvaluationConfig, RunConfig, RunSection, SamplingFilter
 from rl.limits.palu import PaluConfig
-from rollout.config import Placement, ReplayConfig, TransformersReplayConfig, VllmConfig
+from rollout.config import (
+    Placement,
+    ReplayConfig,
+    Speculation,
+    TransformersReplayConfig,
+    VllmConfig,
+)
 
 CPU = Machine(num_cores=2, num_gpus=0)
 RIGHT = RunConfig(
@@ -85,6 +91,13 @@ def test_determinism_excludes_staleness() -> None:
         text.startswith("deterministic=true with rollout.max_staleness=1: ")
         for text in run_problems(config, CPU)
     )
+
+
+@pytest.mark.parametrize("method", [Speculation.suffix, Speculation.history])
+def test_determinism_excludes_drafts_that_no_checkpoint_holds(method: Speculation) -> None:
+    config = replace(RIGHT, deterministic=True, rollout=VllmConfig(speculation=method))
+    [problem] = run_problems(config, CPU)
+    assert problem.startswith(f"deterministic=true with rollout.speculation={method.value}: ")
 
 
 @pytest.mark.parametrize(

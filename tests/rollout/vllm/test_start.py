@@ -1,6 +1,7 @@
 import pytest
 
 from rollout.config import Placement, Speculation, VllmConfig
+from rollout.vllm.history_proposer import HistoryProposer
 from rollout.vllm.start import engine_arguments, engine_placement, engine_variables
 
 
@@ -75,3 +76,13 @@ def test_pickled_handles_are_allowed_for_shared_devices_only():
     assert separate == {"CUDA_VISIBLE_DEVICES": "2,3"}
     shared = engine_variables(config, Placement.shared, [0])
     assert shared["VLLM_ALLOW_INSECURE_SERIALIZATION"] == "1"
+
+
+def test_history_is_drafted_by_a_class_of_ours_that_exists():
+    config = VllmConfig(speculation=Speculation.history, num_speculative_tokens=4)
+    drafts = engine_arguments(config, Placement.cpu, 600, 0)["speculative_config"]
+    assert drafts == {
+        "method": "custom_class",
+        "model": f"{HistoryProposer.__module__}.{HistoryProposer.__qualname__}",
+        "num_speculative_tokens": 4,
+    }

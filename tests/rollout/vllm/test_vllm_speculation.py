@@ -78,7 +78,7 @@ def surprise(model, answered: Sequence[tuple[Prompt, Completion]]) -> float:
     return total / variance**0.5
 
 
-@pytest.mark.parametrize("method", [Speculation.ngram, Speculation.suffix])
+@pytest.mark.parametrize("method", [Speculation.ngram, Speculation.suffix, Speculation.history])
 def test_speculation_samples_from_the_policy(method):
     with started(LAB / "short", speculation=method) as running:
         answered = running.sample(128, 400)

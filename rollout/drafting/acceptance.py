@@ -1,0 +1,42 @@
+"""How many drafted tokens the policy accepted: counts, and the rates that are read from them."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, kw_only=True)
+class Acceptance:
+    """Counts over verifications, one for each request and step after its first token.
+
+    `drafted_at[j]` verifications had a draft of more than j tokens; `accepted_at[j]` of them
+    accepted more than j.
+    """
+
+    verifications: int = 0
+    drafted_at: list[int] = field(default_factory=list)
+    accepted_at: list[int] = field(default_factory=list)
+
+    @property
+    def accepted_length(self) -> float:
+        """tau = 1 + accepted / verifications: tokens per step of a request, its bonus included."""
+        return 1 + sum(self.accepted_at) / max(1, self.verifications)
+
+    @property
+    def draft_acceptance(self) -> float:
+        """Accepted share of the drafted tokens."""
+        return sum(self.accepted_at) / max(1, sum(self.drafted_at))
+
+    @property
+    def survival(self) -> list[float]:
+        """s_j, the share of the drafts of more than j tokens that were accepted so far [K]."""
+        pairs = zip(self.accepted_at, self.drafted_at, strict=True)
+        return [accepted / drafted for accepted, drafted in pairs]
+
+    def count(self, drafted: int, accepted: int) -> None:
+        """One verification: the first `accepted` of `drafted` tokens were right."""
+        self.verifications += 1
+        missing = drafted - len(self.drafted_at)
+        self.drafted_at += [0] * missing
+        self.accepted_at += [0] * missing
+        for position in range(drafted):
+            self.drafted_at[position] += 1
+            self.accepted_at[position] += position < accepted

@@ -1,0 +1,32 @@
+"""Options of drafting from the history of a prompt; imports nothing heavy."""
+
+from dataclasses import dataclass
+
+
+@dataclass(kw_only=True)
+class HistoryConfig:
+    """What `rollout.speculation=history` keeps and when it stops drafting."""
+
+    outputs_per_prompt: int = 32
+    """Outputs of a prompt to draft from, running siblings included: twice the group or more.
+    Siblings beyond this number draft nothing."""
+    max_tokens: int = 64_000_000
+    """Tokens kept over all prompts, 4 bytes each, per engine. Keep more than one epoch samples:
+    beyond this the prompts that were answered longest ago are forgotten."""
+    min_probability: float = 0.1
+    """A draft ends before the token at which its estimated probability falls below this."""
+
+    def problems(self) -> list[str]:
+        found = []
+        if self.outputs_per_prompt < 1:
+            found.append(
+                f"rollout.history.outputs_per_prompt={self.outputs_per_prompt}: set it to 1 or more"
+            )
+        if self.max_tokens < 1:
+            found.append(f"rollout.history.max_tokens={self.max_tokens}: set it to 1 or more")
+        if not 0 < self.min_probability <= 1:
+            found.append(
+                f"rollout.history.min_probability={self.min_probability}: "
+                "set 0 < rollout.history.min_probability <= 1"
+            )
+        return found

@@ -1,0 +1,69 @@
+"""Drafts by vote: the sequences that stood at this point before say how it goes on.
+
+The greedy walk of suffix decoding (arXiv:2411.04975, section 3) over candidate continuations
+instead of tree nodes: a node's children are the next tokens of the candidates that are still with
+it, and their counts are weights, so that old outputs count less.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollout.drafting.suffix_index import NO_TOKEN, Ints
+
+Floats = NDArray[np.float64]
+
+
+def age_weights(versions_ago: Ints) -> Floats:
+    """w = 0.5^b, b = floor(log2(1 + d)): an output d weight versions old counts half per bucket.
+
+    Buckets hold 0 | 1, 2 | 3..6 | 7..14 | ... versions, because a policy moves little in one
+    update and an epoch is many updates long. Any shape.
+    """
+    buckets = np.floor(np.log2(1 + np.maximum(versions_ago, 0)))
+    return np.asarray(np.exp2(-buckets))
+
+
+def walk(
+    continuations: NDArray[np.int32], weights: Floats, budgets: Ints, min_probability: float
+) -> list[list[int]]:
+    """The drafts of B sequences, ragged: at each step the token of the largest weight.
+
+    `continuations` [B, M, K] are the next tokens of the candidates, `weights` [B, M] their say; a
+    candidate without weight has none. A draft ends after `budgets` [B] tokens, or before the token
+    at which the product of the shares of the votes falls below `min_probability`.
+    """
+    num_rows, _, num_steps = continuations.shape
+    drafts = np.full((num_rows, num_steps), NO_TOKEN, np.int32)
+    running = np.ones(num_rows)
+    for step in range(num_steps):
+        nexts = continuations[:, :, step]
+        tokens, shares = vote(nexts, weights * (nexts != NO_TOKEN))
+        running *= shares
+        going = (running >= min_probability) & (step < budgets)
+        if not going.any():
+            break
+        drafts[going, step] = tokens[going]
+        weights = weights * (going[:, None] & (nexts == tokens[:, None]))
+    lengths = (drafts != NO_TOKEN).sum(1).tolist()
+    return [row[:length] for row, length in zip(drafts.tolist(), lengths, strict=True)]
+
+
+def vote(nexts: NDArray[np.int32], weights: Floats) -> tuple[NDArray[np.int32], Floats]:
+    """The token of the largest total weight and its share of all weight, per row [B].
+
+    `nexts` and `weights` are [B, M]; of equal totals the first wins. A row without weight gets
+    share 0. O(M) for a row of one opinion, O(M^2) for another.
+    """
+    voters = weights > 0
+    first = np.take_along_axis(nexts, voters.argmax(1)[:, None], 1)
+    split = (voters & (nexts != first)).any(1)
+    tokens, shares = first[:, 0], np.where(voters.any(1), 1.0, 0.0)
+    tokens[split], shares[split] = _majority(nexts[split], weights[split])
+    return tokens, shares
+
+
+def _majority(nexts: NDArray[np.int32], weights: Floats) -> tuple[NDArray[np.int32], Floats]:
+    votes = ((nexts[:, :, None] == nexts[:, None, :]) * weights[:, None, :]).sum(2)
+    best = np.where(weights > 0, votes, 0.0).argmax(1)[:, None]
+    shares = np.take_along_axis(votes, best, 1)[:, 0] / weights.sum(1)
+    return np.take_along_axis(nexts, best, 1)[:, 0], shares
