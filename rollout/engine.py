@@ -77,7 +77,7 @@ def independently(
     return [engine.sample(prompt, sampling) for sampling in samplings]
 
 
-class MortalEngine(Engine, Protocol):
+class MortalEngine(InterruptibleEngine, Protocol):
     """An engine in processes of its own, which can be watched and killed."""
 
     @property

@@ -37,7 +37,7 @@ class FakeEngine:
         self._seconds = seconds
         self._fails = fails
         self._closed = False
-        self._running: dict[str, asyncio.Event] = {}
+        self.running: dict[str, asyncio.Event] = {}
         self._unseeded = np.random.default_rng(0)
 
     @property
@@ -61,8 +61,8 @@ class FakeEngine:
         return completion if share == 1 else begun(completion, num_done)
 
     async def abort(self, request_id: str) -> None:
-        if request_id in self._running:
-            self._running[request_id].set()
+        if request_id in self.running:
+            self.running[request_id].set()
 
     async def close(self) -> None:
         self._closed = True
@@ -73,14 +73,14 @@ class FakeEngine:
         if seconds == 0:
             await asyncio.sleep(0)
             return 1.0
-        start, self._running[sampling.id] = clock.time(), asyncio.Event()
+        start, self.running[sampling.id] = clock.time(), asyncio.Event()
         try:
             async with asyncio.timeout(seconds):
-                await self._running[sampling.id].wait()
+                await self.running[sampling.id].wait()
         except TimeoutError:
             return 1.0
         finally:
-            del self._running[sampling.id]
+            del self.running[sampling.id]
         return min(0.999, (clock.time() - start) / seconds)
 
     def _completion(self, prompt: Prompt, sampling: Sampling) -> Completion:
