@@ -38,6 +38,11 @@ class WindowedEngine:
     def weight_version(self) -> int:
         return self._engine.weight_version
 
+    @property
+    def num_parked(self) -> int:
+        """Completions that wait for `release`; with all that runs parked, a step has no more."""
+        return len(self._pool.parked)
+
     async def sample(self, prompt: Prompt, sampling: Sampling) -> Completion:
         """See `Engine.sample`; raises ValueError for an id that is in use."""
         self._pool.open(prompt, sampling)
