@@ -81,6 +81,7 @@ class WindowPool:
         self._running: dict[str, Partial] = {}
         self._parked: dict[str, Partial] = {}
         self._restored: dict[str, Partial] = {}
+        self._ranks: dict[str, int] = {}
         self._cut: set[str] = set()
 
     @property
@@ -100,22 +101,25 @@ class WindowPool:
         """
         return max(0, capacity - sum(len(held) for held in self._everywhere()))
 
-    def open(self, prompt: Prompt, sampling: Sampling) -> None:
-        """A completion runs: from its start, or from where it stood when it was saved.
+    def open(self, prompt: Prompt, sampling: Sampling) -> bool:
+        """A completion comes in; whether it runs. One that was saved is parked where it stood.
 
         Raises ValueError when the id is in use, or was saved with another request.
         """
         if sampling.id in self._running or sampling.id in self._parked:
             raise ValueError(f"the request id {sampling.id} is in use: submit each request once")
-        fresh = Partial(prompt=prompt, sampling=sampling)
-        partial = self._restored.pop(sampling.id, fresh)
+        partial = self._restored.get(sampling.id)
+        if partial is None:
+            self._running[sampling.id] = Partial(prompt=prompt, sampling=sampling)
+            return True
         if (partial.prompt.id, partial.sampling) != (prompt.id, sampling):
             raise ValueError(
                 f"request {sampling.id} is saved for prompt {partial.prompt.id} as "
                 f"{partial.sampling} and comes for {prompt.id} as {sampling}; resume with the "
                 "settings of the run"
             )
-        self._running[sampling.id] = partial
+        self._parked[sampling.id] = self._restored.pop(sampling.id)
+        return False
 
     def running(self, completion_id: str) -> Partial | None:
         """The running completion of that id; None when none runs."""
@@ -149,9 +153,10 @@ class WindowPool:
 
     def release(self) -> list[str]:
         """All parked completions run again; their ids, the one that was parked first in front."""
-        released, self._parked = self._parked, {}
-        self._running |= released
-        return list(released)
+        order = sorted(self._parked, key=lambda name: self._ranks.get(name, len(self._ranks)))
+        self._running |= {name: self._parked[name] for name in order}
+        self._parked, self._ranks = {}, {}
+        return order
 
     def give_up(self, completion_id: str) -> Completion:
         """Ends a parked completion with the tokens that it has."""
@@ -166,17 +171,21 @@ class WindowPool:
             held.pop(completion_id, None)
 
     def state(self) -> dict[str, Any]:
-        """Everything under way, for a checkpoint; JSON can hold it.
+        """Everything that has begun, for a checkpoint; JSON can hold it.
 
         A running window is saved as of its beginning, and sampled again with the same seed.
         """
-        partials = (partial for held in self._everywhere() for partial in held.values())
-        return {"partials": [b64encode(to_bytes(partial)).decode() for partial in partials]}
+        begun = (one for held in self._everywhere() for one in held.values() if one.begun)
+        return {"partials": [b64encode(to_bytes(partial)).decode() for partial in begun]}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Restores `state()`: each completion goes on when `open` is called with its request."""
+        """Restores `state()`: a completion is parked again when `open` comes with its request.
+
+        They are released in the order in which they were parked, whichever comes first.
+        """
         restored = (from_bytes(b64decode(text), Partial) for text in state["partials"])
         self._restored = {partial.sampling.id: partial for partial in restored}
+        self._ranks = {name: rank for rank, name in enumerate(self._restored)}
 
     def _everywhere(self) -> Iterable[dict[str, Partial]]:
         return self._restored, self._parked, self._running

@@ -45,15 +45,16 @@ class WindowedEngine:
 
     async def sample(self, prompt: Prompt, sampling: Sampling) -> Completion:
         """See `Engine.sample`; raises ValueError for an id that is in use."""
-        self._pool.open(prompt, sampling)
+        runs = self._pool.open(prompt, sampling)
         try:
             while True:
+                if not runs and not await self._released(sampling.id):
+                    return self._pool.give_up(sampling.id)
                 piece = await self._engine.sample(*self._pool.request(sampling.id))
                 whole = self._pool.ended(sampling.id, piece)
                 if whole is not None:
                     return whole
-                if not await self._released(sampling.id):
-                    return self._pool.give_up(sampling.id)
+                runs = False
         finally:
             self._pool.drop(sampling.id)
             self._tell()
@@ -84,7 +85,7 @@ class WindowedEngine:
 
     async def _released(self, completion_id: str) -> bool:
         """Waits behind the gate of a parked completion; False when it is to end there."""
-        gate = asyncio.get_running_loop().create_future()
+        gate: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._gates[completion_id] = gate
         self._tell()
         try:

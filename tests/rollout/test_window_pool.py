@@ -162,31 +162,53 @@ def test_a_window_without_tokens_is_refused():
         WindowPool(0, text_of)
 
 
-def test_a_restored_completion_goes_on_where_it_stood():
-    saved = pool_of(10, 10)
-    answer(saved, "c0", Finish.LIMIT, 4, version=1)
-    restored = WindowPool(4, text_of)
+def saved_pool(*limits):
+    """A pool whose completions have all had one window."""
+    pool = pool_of(*limits)
+    for index in range(len(limits)):
+        answer(pool, f"c{index}", Finish.LIMIT, 4, version=1)
+    return pool
+
+
+def test_a_restored_completion_is_parked_where_it_stood_and_goes_on_alike():
+    saved, restored = saved_pool(10, 10), WindowPool(4, text_of)
     restored.load(json.loads(json.dumps(saved.state())))
     assert restored.free_slots(4) == 2 and restored.settled
-    saved.release()
-    for name in ("c0", "c1"):
-        restored.open(PROMPT, saved.running(name).sampling)
-        assert restored.request(name)[1] == saved.request(name)[1]
+    for index in (1, 0):
+        sampling = Sampling(id=f"c{index}", limit=10, seed=index, priority=5)
+        assert not restored.open(PROMPT, sampling)
+    assert restored.release() == saved.release() == ["c0", "c1"]
+    assert restored.request("c0")[1] == saved.request("c0")[1]
     whole, again = (answer(pool, "c0", Finish.STOP, 2, version=2) for pool in (saved, restored))
     assert again.spans == whole.spans and again.text == whole.text
     np.testing.assert_array_equal(again.logprobs, whole.logprobs)
 
 
-def test_a_restored_completion_is_refused_to_another_request():
-    saved, restored = pool_of(10), WindowPool(4, text_of)
+def test_a_running_window_is_saved_as_of_its_beginning():
+    saved, restored = saved_pool(10), WindowPool(4, text_of)
+    saved.release()
     restored.load(saved.state())
+    sampling = Sampling(id="c0", limit=10, seed=0, priority=5)
+    assert not restored.open(PROMPT, sampling) and restored.release() == ["c0"]
+    assert restored.request("c0")[1] == saved.request("c0")[1]
+
+
+def test_a_completion_that_had_not_begun_is_fresh_when_it_is_asked_for_again():
+    restored = WindowPool(4, text_of)
+    restored.load(pool_of(10).state())
+    assert restored.open(PROMPT, Sampling(id="c0", limit=10))
+
+
+def test_a_restored_completion_is_refused_to_another_request():
+    restored = WindowPool(4, text_of)
+    restored.load(saved_pool(10).state())
     with pytest.raises(ValueError, match="resume with the settings of the run"):
         restored.open(PROMPT, Sampling(id="c0", limit=9))
 
 
 def test_what_was_not_asked_for_again_is_saved_again():
     first, second = WindowPool(4, text_of), WindowPool(4, text_of)
-    first.load(pool_of(10, 10).state())
+    first.load(saved_pool(10, 10).state())
     second.load(first.state())
     assert second.free_slots(2) == 0
 

@@ -234,23 +234,16 @@ def test_a_resumed_run_goes_on_as_the_one_that_was_not_stopped():
             await settled(windows)
             return pool.state()
 
-    async def later_steps(windows):
+    async def to_the_end(windows):
         windows.on_settled = windows.release
         async with sampling(windows, 2) as tasks:
             return await asyncio.gather(*tasks)
 
-    async def uninterrupted(windows):
-        async with sampling(windows, 2) as tasks:
-            await settled(windows)
-            windows.on_settled = windows.release
-            windows.release()
-            return await asyncio.gather(*tasks)
-
-    expected = asyncio.run(uninterrupted(windowed()[0]))
+    expected = asyncio.run(to_the_end(windowed()[0]))
     state = asyncio.run(first_step(*windowed()))
     resumed, restored = windowed()
     restored.load(state)
-    for one, other in zip(expected, asyncio.run(later_steps(resumed)), strict=True):
+    for one, other in zip(expected, asyncio.run(to_the_end(resumed)), strict=True):
         np.testing.assert_array_equal(one.token_ids, other.token_ids)
         np.testing.assert_array_equal(one.logprobs, other.logprobs)
         assert one.spans == other.spans
