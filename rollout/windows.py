@@ -28,7 +28,7 @@ class WindowedEngine:
         self.on_settled: Callable[[], None] = lambda: None
         self._engine = engine
         self._pool = pool
-        self._gates: dict[str, asyncio.Future[bool]] = {}
+        self._gates: dict[str, asyncio.Future[Completion | None]] = {}
 
     @property
     def name(self) -> str:
@@ -48,8 +48,8 @@ class WindowedEngine:
         runs = self._pool.open(prompt, sampling)
         try:
             while True:
-                if not runs and not await self._released(sampling.id):
-                    return self._pool.give_up(sampling.id)
+                if not runs and (given_up := await self._behind_gate(sampling.id)):
+                    return given_up
                 piece = await self._engine.sample(*self._pool.request(sampling.id))
                 whole = self._pool.ended(sampling.id, piece)
                 if whole is not None:
@@ -62,7 +62,7 @@ class WindowedEngine:
     def release(self) -> None:
         """Everything that is parked goes on; called at each step, with its weights published."""
         for completion_id in self._pool.release():
-            self._open_gate(completion_id, goes_on=True)
+            self._open_gate(completion_id, None)
 
     async def cut(self) -> None:
         """Parks what runs, with the tokens so far: the rest of the batch is not waited for."""
@@ -73,8 +73,8 @@ class WindowedEngine:
         running = self._pool.running(request_id)
         if running is not None:
             await self._engine.abort(running.request_id)
-        elif request_id in self._gates:
-            self._open_gate(request_id, goes_on=False)
+        elif request_id in self._gates and not self._gates[request_id].done():
+            self._open_gate(request_id, self._pool.give_up(request_id))
 
     async def close(self) -> None:
         """See `Engine.close`; what is parked ends with an error, too."""
@@ -83,9 +83,9 @@ class WindowedEngine:
                 gate.set_exception(EngineError(f"{self.name} is closed; start another one"))
         await self._engine.close()
 
-    async def _released(self, completion_id: str) -> bool:
-        """Waits behind the gate of a parked completion; False when it is to end there."""
-        gate: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    async def _behind_gate(self, completion_id: str) -> Completion | None:
+        """Waits while a completion is parked; what there is of it when it is given up there."""
+        gate: asyncio.Future[Completion | None] = asyncio.get_running_loop().create_future()
         self._gates[completion_id] = gate
         self._tell()
         try:
@@ -93,10 +93,10 @@ class WindowedEngine:
         finally:
             self._gates.pop(completion_id, None)
 
-    def _open_gate(self, completion_id: str, *, goes_on: bool) -> None:
+    def _open_gate(self, completion_id: str, given_up: Completion | None) -> None:
         gate = self._gates[completion_id]
         if not gate.done():
-            gate.set_result(goes_on)
+            gate.set_result(given_up)
 
     def _tell(self) -> None:
         if self._pool.settled:

@@ -172,6 +172,21 @@ def test_an_aborted_parked_completion_returns_what_it_has():
     assert parked == ["c0"]
 
 
+def test_a_completion_that_is_aborted_and_released_in_the_same_turn_ends():
+    windows, pool = windowed()
+
+    async def abort_and_release():
+        async with sampling(windows, 2) as tasks:
+            await settled(windows)
+            await windows.abort("c1")
+            windows.release()
+            completion = await tasks[1]
+            return completion, pool.running("c1")
+
+    completion, running = asyncio.run(abort_and_release())
+    assert completion.finish is Finish.ABORTED and running is None
+
+
 def test_a_cancelled_completion_leaves_the_pool_and_settles_it():
     windows, pool = windowed(Rambling(seconds=lambda s: 60.0))
 
