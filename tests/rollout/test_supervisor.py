@@ -12,7 +12,7 @@ from rollout.recovery import Patience
 from rollout.stream import Request, Stream, StreamSettings
 from rollout.supervisor import Started, Supervisor
 from tests.fakes import FakeEngine
-from tests.rollout.engine_contract import CONTRACT, Subject, closed_engine_refuses
+from tests.rollout.engine_contract import CONTRACT, INTERRUPTIONS, Subject, closed_engine_refuses
 
 PROMPTS = [
     Prompt(id=f"p{index}", messages=(), token_ids=[1, 2], answer="7") for index in range(100)
@@ -128,6 +128,12 @@ def loop(monkeypatch):
 @pytest.mark.parametrize("clause", [*CONTRACT, closed_engine_refuses])
 def test_a_supervised_engine_keeps_the_contract(loop, clause):
     supervisor = Succession(loop, MortalFake()).supervisor
+    clause(Subject(engine=supervisor, run=loop.run, prompts=PROMPTS, short_limit=1, long_limit=30))
+
+
+@pytest.mark.parametrize("clause", INTERRUPTIONS)
+def test_a_supervised_engine_can_be_interrupted(loop, clause):
+    supervisor = Succession(loop, MortalFake(seconds=0.2)).supervisor
     clause(Subject(engine=supervisor, run=loop.run, prompts=PROMPTS, short_limit=1, long_limit=30))
 
 
