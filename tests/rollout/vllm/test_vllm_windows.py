@@ -58,6 +58,36 @@ def test_windows_continue_under_new_weights_with_exact_log_probs(lab_weights):
             np.testing.assert_allclose(got, wanted, atol=1e-3)
 
 
+def test_completions_that_are_cut_go_on_from_their_last_token(lab_engine):
+    """The first completion to end shows that the others are under way."""
+    engine, hot, count = lab_engine.engine, 2.0, 24
+    windows = WindowedEngine(engine, pool := WindowPool(400, decoder(lab_engine.folder)))
+    prompts = list(itertools.islice(itertools.cycle(lab_engine.prompts), count))
+
+    async def cut_and_resume():
+        options = {"limit": 400, "temperature": hot}
+        tasks = [
+            asyncio.create_task(windows.sample(prompt, Sampling(id=f"cut-{n}", seed=n, **options)))
+            for n, prompt in enumerate(prompts)
+        ]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await windows.cut()
+        parked = [partial.begun for partial in pool.parked]
+        windows.release()
+        return parked, list(await asyncio.gather(*tasks))
+
+    parked, completions = lab_engine.loop.run(cut_and_resume())
+    whole = {completion.id: completion for completion in completions}
+    assert any(len(begun.token_ids) for begun in parked)
+    for begun in parked:
+        so_far = whole[begun.id].token_ids[: len(begun.token_ids)]
+        np.testing.assert_array_equal(so_far, begun.token_ids)
+    pairs = list(zip(prompts, completions, strict=True))
+    expected = reference_log_probs(lab_engine.model(), pairs, hot, 1.0)
+    for wanted, completion in zip(expected, completions, strict=True):
+        np.testing.assert_allclose(completion.logprobs, wanted, atol=1e-3)
+
+
 def test_uncut_and_windowed_greedy_completions_are_the_same(lab_engine):
     windows = WindowedEngine(lab_engine.engine, WindowPool(8, decoder(lab_engine.folder)))
     windows.on_settled = windows.release
