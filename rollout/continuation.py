@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from data.types import Completion, Prompt, TokenIds
+from data.types import Completion, Prompt, SpanKind, TokenIds
 
 Decode = Callable[[TokenIds], str]
 """The text of response tokens, without special tokens."""
@@ -39,3 +40,16 @@ def joined(begun: Completion, rest: Completion, *, limit: int, decode: Decode) -
         finish=rest.finish,
         spans=(*begun.spans, *shifted),
     )
+
+
+def sampled_since(completion: Completion, version: int) -> NDArray[np.bool_]:
+    """Which tokens [T] were sampled by weights `version` or newer.
+
+    With the version of this step these are the tokens that the policy trains on in T-PPO
+    (arXiv:2506.15050): earlier windows are context only.
+    """
+    mask = np.zeros(len(completion.token_ids), np.bool_)
+    for span in completion.spans:
+        if span.kind is SpanKind.SAMPLED and span.weight_version >= version:
+            mask[span.start : span.stop] = True
+    return mask

@@ -54,6 +54,18 @@ class Engine(Protocol):
         ...
 
 
+class InterruptibleEngine(Engine, Protocol):
+    """An engine whose requests can be ended early, and which gives what it has of them."""
+
+    async def abort(self, request_id: str) -> None:
+        """Ends a request: its `sample` returns the tokens so far, with finish ABORTED.
+
+        A request that had no turn yet has no tokens, and one that ends by itself meanwhile keeps
+        its own finish. Ids of no running request change nothing.
+        """
+        ...
+
+
 SampleGroup = Callable[[Engine, Prompt, Sequence[Sampling]], Sequence[Awaitable[Completion]]]
 """Starts the completions of one prompt: one awaitable per sampling, in their order."""
 
@@ -65,7 +77,7 @@ def independently(
     return [engine.sample(prompt, sampling) for sampling in samplings]
 
 
-class MortalEngine(Engine, Protocol):
+class MortalEngine(InterruptibleEngine, Protocol):
     """An engine in processes of its own, which can be watched and killed."""
 
     @property

@@ -71,6 +71,7 @@ class Supervisor(Generic[E]):
         self._settled.set()
         self._wake = threading.Event()
         self._requests = _Requests()
+        self._latest_ids: dict[str, str] = {}
         self._cycle = _Cycle()
         self._closed = False
         self._watch = loop.submit(self._watch_engine())
@@ -109,8 +110,13 @@ class Supervisor(Generic[E]):
                 await self._lose(incarnation, str(loss))
             lost_id, fresh_id = sampling.id, f"{first_id}+{attempt}"
             sampling = dataclasses.replace(sampling, id=fresh_id)
+            self._latest_ids[first_id] = fresh_id
             self.on_reissue(lost_id, fresh_id)
         raise AssertionError("unreachable")
+
+    async def abort(self, request_id: str) -> None:
+        """See `InterruptibleEngine.abort`: ends the request under the id that it goes on with."""
+        await self.engine.abort(self._latest_ids.get(request_id, request_id))
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Waits as `BackgroundLoop.run` does; replaces a lost engine meanwhile, on this thread."""

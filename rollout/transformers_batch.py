@@ -76,7 +76,7 @@ class Batch:
             self._step()
         if arrivals:
             self._admit(arrivals)
-        return self._take_ended()
+        return self._take_ended() if self.jobs else []
 
     @torch.inference_mode()
     def refresh(self, weight_version: int) -> None:
@@ -183,7 +183,7 @@ class Batch:
         stopped = torch.isin(self._tables[0][:count, self._clock], self._end_ids)
         ended = stopped | (self._rows.lasts[:count] <= self._clock)
         slots = set(ended.nonzero()[:, 0].tolist())
-        slots |= {slot for slot, job in enumerate(self.jobs) if job.cancelled}
+        slots |= {slot for slot, job in enumerate(self.jobs) if job.cancelled or job.aborted}
         found = [self._ended(slot, stopped=bool(stopped[slot])) for slot in sorted(slots)]
         if slots:
             self._remove(slots)
@@ -194,13 +194,16 @@ class Batch:
         job = self.jobs[slot]
         sampled = slice(int(self._rows.births[slot]), self._clock + 1)
         tokens, logprobs, _ = self._tables
-        finish = Finish.STOP if stopped else Finish.LIMIT
         return Ended(
             job=job,
             token_ids=tokens[slot, sampled].cpu().numpy().astype(np.int32),
             logprobs=logprobs[slot, sampled].cpu().numpy().copy(),
-            finish=Finish.ABORTED if job.cancelled else finish,
+            finish=Finish.STOP if stopped else self._finish(slot),
         )
+
+    def _finish(self, slot: int) -> Finish:
+        """Why a slot is given up that has no end-of-sequence token."""
+        return Finish.LIMIT if int(self._rows.lasts[slot]) <= self._clock else Finish.ABORTED
 
     def _remove(self, gone: set[int]) -> None:
         """Fills the slots of `gone` with the last rows that stay."""

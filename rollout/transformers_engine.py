@@ -21,7 +21,7 @@ from rollout.engine import EngineError, EngineLost, Sampling
 from rollout.fingerprint import fingerprint
 from rollout.transfer import NamedTensors
 from rollout.transformers_batch import Batch
-from rollout.transformers_rows import Ended, Job
+from rollout.transformers_rows import Ended, Job, never_begun
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -119,6 +119,16 @@ class TransformersEngine:
             finish=ended.finish,
             spans=job.spans(len(ended.token_ids)),
         )
+
+    async def abort(self, request_id: str) -> None:
+        """See `InterruptibleEngine.abort`; a running request ends at the boundary of a step."""
+        with self._boundary:
+            for job in self._answers:
+                job.aborted |= job.sampling.id == request_id
+            for entry in [entry for entry in self._waiting if entry[-1].aborted]:
+                self._waiting.remove(entry)
+                self._answer(never_begun(entry[-1], self.weight_version))
+            heapq.heapify(self._waiting)
 
     def admit_together(self) -> None:
         """Nothing to do: requests made in one turn of an event loop always join together."""

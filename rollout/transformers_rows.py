@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,11 +14,15 @@ from rollout.engine import Sampling
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A request in the batch. `origins` are (first token, weight version), one per version."""
+    """A request in the batch. `origins` are (first token, weight version), one per version.
+
+    It leaves early when it is cancelled, which nobody waits for, or aborted, with what it has.
+    """
 
     prompt: Prompt
     sampling: Sampling
     cancelled: bool = False
+    aborted: bool = False
     origins: list[tuple[int, int]] = field(default_factory=list)
 
     def goes_on(self, num_tokens: int, weight_version: int) -> None:
@@ -43,6 +48,18 @@ class Ended:
     token_ids: TokenIds
     logprobs: LogProbs
     finish: Finish
+
+
+def never_begun(job: Job, weight_version: int) -> Ended:
+    """A job that was aborted before its turn: no tokens, and one empty span."""
+    job.origins = [(0, weight_version)]
+    nothing = np.zeros(0)
+    return Ended(
+        job=job,
+        token_ids=nothing.astype(np.int32),
+        logprobs=nothing.astype(np.float32),
+        finish=Finish.ABORTED,
+    )
 
 
 class Rows:

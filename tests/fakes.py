@@ -7,12 +7,13 @@ repeat exactly.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.types import Completion, Finish, Prompt, Span
+from data.types import Completion, Finish, Prompt, Span, TokenIds
 from rollout.engine import EngineError, Sampling
 
 END, FILLER = 0, 1
@@ -21,7 +22,10 @@ Floats = NDArray[np.float64]
 
 
 class FakeEngine:
-    """Passes the engine contract. `seconds` delays a request, `fails` makes it raise."""
+    """Passes the engine contract. `seconds` delays a request, `fails` makes it raise.
+
+    A request that is aborted after a share of its seconds has that share of its tokens.
+    """
 
     def __init__(
         self,
@@ -33,6 +37,7 @@ class FakeEngine:
         self._seconds = seconds
         self._fails = fails
         self._closed = False
+        self.running: dict[str, asyncio.Event] = {}
         self._unseeded = np.random.default_rng(0)
 
     @property
@@ -45,16 +50,38 @@ class FakeEngine:
         if sampling.limit < 1:
             raise EngineError(f"request {sampling.id}: limit={sampling.limit}; set 1 or more")
         try:
-            await asyncio.sleep(self._seconds(sampling))
+            share = await self._share_done(sampling)
         except asyncio.CancelledError:
             self.aborted.append(sampling.id)
             raise
         if self._fails(sampling):
             raise EngineError(f"request {sampling.id}: the fake engine was told to fail")
-        return self._completion(prompt, sampling)
+        completion = self._completion(prompt, sampling)
+        num_done = int(share * len(completion.token_ids))
+        return completion if share == 1 else begun(completion, num_done)
+
+    async def abort(self, request_id: str) -> None:
+        if request_id in self.running:
+            self.running[request_id].set()
 
     async def close(self) -> None:
         self._closed = True
+
+    async def _share_done(self, sampling: Sampling) -> float:
+        """Waits for a request's seconds, or its abort; the share of them that passed."""
+        seconds, clock = self._seconds(sampling), asyncio.get_running_loop()
+        if seconds == 0:
+            await asyncio.sleep(0)
+            return 1.0
+        start, self.running[sampling.id] = clock.time(), asyncio.Event()
+        try:
+            async with asyncio.timeout(seconds):
+                await self.running[sampling.id].wait()
+        except TimeoutError:
+            return 1.0
+        finally:
+            del self.running[sampling.id]
+        return min(0.999, (clock.time() - start) / seconds)
 
     def _completion(self, prompt: Prompt, sampling: Sampling) -> Completion:
         rng = self._unseeded if sampling.seed is None else np.random.default_rng(sampling.seed)
@@ -66,7 +93,7 @@ class FakeEngine:
             logprobs.append(float(np.log(chances[tokens[-1]])))
         return Completion(
             id=sampling.id,
-            text="".join(WORDS[token] for token in tokens),
+            text=words(np.array(tokens, np.int32)),
             token_ids=np.array(tokens, np.int32),
             logprobs=np.array(logprobs, np.float32),
             limit=sampling.limit,
@@ -85,6 +112,23 @@ class FakeEngine:
             return np.asarray(np.eye(len(WORDS))[logits.argmax()])
         chances: Floats = np.exp((logits - logits.max()) / sampling.temperature)
         return nucleus(chances / chances.sum(), sampling.top_p)
+
+
+def begun(whole: Completion, num_tokens: int) -> Completion:
+    """What there is of a completion that is aborted after `num_tokens` of its tokens."""
+    return replace(
+        whole,
+        text=words(whole.token_ids[:num_tokens]),
+        token_ids=whole.token_ids[:num_tokens],
+        logprobs=whole.logprobs[:num_tokens],
+        finish=Finish.ABORTED,
+        spans=(replace(whole.spans[0], stop=num_tokens),),
+    )
+
+
+def words(token_ids: TokenIds) -> str:
+    """The text of the fake's tokens."""
+    return "".join(WORDS[token] for token in token_ids)
 
 
 def nucleus(chances: Floats, top_p: float) -> Floats:

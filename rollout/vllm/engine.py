@@ -13,25 +13,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.types import Completion, Finish, Prompt, Span
+from data.types import Completion, Prompt
 from rollout.background import BackgroundLoop
 from rollout.config import Placement
 from rollout.engine import EngineError, EngineLost, Sampling
 from rollout.transfer import HeldTransfer
 from rollout.vllm.admission import Admission
 from rollout.vllm.processes import EngineProcesses
+from rollout.vllm.requests import completion_of, sampling_parameters
 
 if TYPE_CHECKING:
-    from vllm import SamplingParams
     from vllm.outputs import CompletionOutput
     from vllm.v1.engine.async_llm import AsyncLLM
 
-FINISHES = {
-    "stop": Finish.STOP,
-    "length": Finish.LIMIT,
-    "repetition": Finish.REPETITION,
-    "abort": Finish.ABORTED,
-}
+ABORT_SECONDS = 0.001
+"""Between two attempts to end a request."""
 
 
 class VllmEngine:
@@ -64,6 +60,7 @@ class VllmEngine:
         self._weight_version = weight_version
         self._processes = processes
         self._running: set[asyncio.Task[Any]] = set()
+        self._asked: set[str] = set()
         self._tokens_answered = 0
         self._lost = ""
         self._admission: Admission | None = None
@@ -121,6 +118,7 @@ class VllmEngine:
                 f"{sampling.limit} do not fit into {self._max_model_tokens}; raise "
                 "rollout.max_prompt_tokens or limit.max_response_tokens"
             )
+        self._asked.add(sampling.id)
         try:
             with self.exchange():
                 output = await self._final_output(prompt, sampling)
@@ -129,8 +127,19 @@ class VllmEngine:
                 # vLLM forgets a request that is cancelled while it is being added.
                 await self._llm.abort(sampling.id)
             raise
+        finally:
+            self._asked.discard(sampling.id)
         self._tokens_answered += len(output.token_ids)
-        return _completion(output, sampling, self._weight_version)
+        return completion_of(output, sampling, self._weight_version)
+
+    async def abort(self, request_id: str) -> None:
+        """See `InterruptibleEngine.abort`; may be awaited on any event loop."""
+        if not self.loop.is_current and self._llm is not None:
+            return await asyncio.wrap_future(self.loop.submit(self.abort(request_id)))
+        # vLLM knows of a request only when it holds it: until then there is nothing to end.
+        while request_id in self._asked and self._llm is not None:
+            await self._llm.abort(request_id)
+            await asyncio.sleep(ABORT_SECONDS)
 
     @contextmanager
     def exchange(self) -> Iterator[None]:
@@ -253,50 +262,3 @@ class VllmEngine:
         """`close` for callers that block; also runs before the interpreter exits."""
         if self._llm is not None and not self.loop.closed:
             self.loop.run(self.close())
-
-
-def sampling_parameters(sampling: Sampling) -> "SamplingParams":
-    """vLLM's parameters of one request: the sampled token's log-prob only, one final output."""
-    from vllm import SamplingParams
-    from vllm.sampling_params import RequestOutputKind
-
-    return SamplingParams(
-        max_tokens=sampling.limit,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        seed=sampling.seed,
-        logprobs=0,
-        flat_logprobs=True,
-        output_kind=RequestOutputKind.FINAL_ONLY,
-        skip_clone=True,
-    )
-
-
-def _completion(output: "CompletionOutput", sampling: Sampling, version: int) -> Completion:
-    finish = FINISHES.get(output.finish_reason or "")
-    if finish is None:
-        raise EngineError(
-            f"vLLM ended request {sampling.id} with finish_reason={output.finish_reason}"
-        )
-    logprobs: Any = output.logprobs
-    return Completion(
-        id=sampling.id,
-        text=output.text,
-        token_ids=np.asarray(output.token_ids, dtype=np.int32),
-        logprobs=np.asarray(logprobs.logprobs, dtype=np.float32),
-        limit=sampling.limit,
-        finish=finish,
-        spans=_spans(output, version),
-    )
-
-
-def _spans(output: "CompletionOutput", version: int) -> tuple[Span, ...]:
-    """vLLM's own record of which weights sampled which tokens; a request that was aborted before
-    its first token gets one empty span of the current version."""
-    recorded = [span for span in output.weight_versions or () if span.end > span.start]
-    if not recorded:
-        assert not output.token_ids, "vLLM labels every sampled token with a weight version"
-        return (Span(start=0, stop=0, weight_version=version),)
-    return tuple(
-        Span(start=span.start, stop=span.end, weight_version=int(span.version)) for span in recorded
-    )

@@ -1,7 +1,7 @@
 """What every engine keeps, the fake one included: `CONTRACT` holds one function per clause.
 
-A test module parametrizes over `CONTRACT` and hands each clause a `Subject`; the clause
-`closed_engine_refuses` stands apart because it ends the engine.
+A test module parametrizes over `CONTRACT` (and `INTERRUPTIONS`, where they apply) and hands each
+clause a `Subject`; the clause `closed_engine_refuses` stands apart because it ends the engine.
 """
 
 import asyncio
@@ -18,6 +18,9 @@ from rollout.engine import Engine, EngineError, Sampling
 
 REQUESTS = itertools.count()
 NUM_CONCURRENT = 100
+HOT = 2.0
+"""A temperature at which lab models ramble on."""
+ABORT_EVERY_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +105,13 @@ def greedy_needs_no_seed(subject: Subject) -> None:
 
 
 def spans_name_the_weights_of_every_token(subject: Subject) -> None:
+    version = subject.engine.weight_version
     for completion in subject.sample(subject.requests(8, subject.long_limit)):
-        (span,) = completion.spans
-        assert (span.start, span.stop) == (0, len(completion.token_ids))
-        assert span.kind is SpanKind.SAMPLED
-        assert span.weight_version == subject.engine.weight_version
+        bounds = [0, *(span.stop for span in completion.spans)]
+        assert [span.start for span in completion.spans] == bounds[:-1]
+        assert bounds[-1] == len(completion.token_ids)
+        assert {span.kind for span in completion.spans} == {SpanKind.SAMPLED}
+        assert completion.weight_versions == (version, version)
 
 
 def cancelled_request_ends_and_others_go_on(subject: Subject) -> None:
@@ -131,6 +136,35 @@ def limit_below_one_is_refused(subject: Subject) -> None:
         subject.sample(subject.requests(1, 0))
 
 
+def aborted_request_returns_its_first_tokens(subject: Subject) -> None:
+    """Requests are aborted one after the other, so that some have begun and none has ended."""
+    whole = subject.sample(subject.requests(32, subject.long_limit, temperature=HOT))
+    samplings = subject.requests(32, subject.long_limit, temperature=HOT)
+
+    async def abort_in_turn() -> list[Completion]:
+        pairs = zip(itertools.cycle(subject.prompts), samplings, strict=False)
+        tasks = [asyncio.create_task(subject.engine.sample(p, s)) for p, s in pairs]
+        for sampling in samplings:
+            await asyncio.sleep(ABORT_EVERY_SECONDS)
+            await subject.engine.abort(sampling.id)
+        return list(await asyncio.gather(*tasks))
+
+    completions: list[Completion] = subject.run(abort_in_turn())
+    assert any(c.finish is Finish.ABORTED and len(c.token_ids) for c in completions)
+    for sampling, completion, full in zip(samplings, completions, whole, strict=True):
+        num_tokens = len(completion.token_ids)
+        assert (completion.id, completion.limit) == (sampling.id, sampling.limit)
+        assert completion.finish in (Finish.ABORTED, full.finish)
+        assert num_tokens == completion.num_tokens
+        np.testing.assert_array_equal(completion.token_ids, full.token_ids[:num_tokens])
+        np.testing.assert_allclose(completion.logprobs, full.logprobs[:num_tokens], atol=1e-3)
+
+
+def abort_of_an_unknown_request_changes_nothing(subject: Subject) -> None:
+    subject.run(subject.engine.abort("never-asked"))
+    assert len(subject.sample(subject.requests(2, subject.short_limit))) == 2
+
+
 def closed_engine_refuses(subject: Subject) -> None:
     """Ends the engine; closing twice is allowed."""
     subject.run(subject.engine.close())
@@ -150,3 +184,8 @@ CONTRACT = (
     cancelled_request_ends_and_others_go_on,
     limit_below_one_is_refused,
 )
+INTERRUPTIONS = (
+    aborted_request_returns_its_first_tokens,
+    abort_of_an_unknown_request_changes_nothing,
+)
+"""Further clauses, of an `InterruptibleEngine`."""

@@ -1,9 +1,10 @@
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 
-from data.types import Completion, Finish, Prompt, Span, TokenIds
-from rollout.continuation import extended, joined
+from data.types import Completion, Finish, Prompt, Span, SpanKind, TokenIds
+from rollout.continuation import extended, joined, sampled_since
 from rollout.engine import Sampling
 from tests.fakes import FakeEngine
 
@@ -59,3 +60,17 @@ def test_engine_continues_where_a_cut_completion_stood() -> None:
 
     whole = asyncio.run(run())
     assert len(whole.token_ids) == whole.num_tokens <= 7 and whole.limit == 7
+
+
+def test_tokens_of_this_steps_weights_are_those_sampled_since() -> None:
+    begun, rest = part("a", b"ab", Finish.WINDOW, 3), part("b", b"cde", Finish.STOP, 4)
+    whole = joined(begun, rest, limit=9, decode=decode)
+    assert sampled_since(whole, 4).tolist() == [False, False, True, True, True]
+    assert sampled_since(whole, 3).all() and not sampled_since(whole, 5).any()
+
+
+def test_injected_tokens_are_nobodys_samples() -> None:
+    injected = Span(start=0, stop=1, kind=SpanKind.INJECTED, weight_version=4)
+    sampled = Span(start=1, stop=2, weight_version=4)
+    completion = replace(part("a", b"ab", Finish.STOP, 4), spans=(injected, sampled))
+    assert sampled_since(completion, 4).tolist() == [False, True]

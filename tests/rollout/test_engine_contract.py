@@ -8,6 +8,7 @@ from rollout.stream import Judged
 from tests.fakes import FakeEngine
 from tests.rollout.engine_contract import (
     CONTRACT,
+    INTERRUPTIONS,
     Subject,
     cancelled_request_ends_and_others_go_on,
     closed_engine_refuses,
@@ -46,6 +47,11 @@ def subject(engine):
 @pytest.mark.parametrize("clause", CLAUSES)
 def test_fake_engine_keeps_the_contract(clause):
     clause(subject(FakeEngine()))
+
+
+@pytest.mark.parametrize("clause", INTERRUPTIONS)
+def test_fake_engine_can_be_interrupted(clause):
+    clause(subject(FakeEngine(seconds=lambda sampling: 0.2)))
 
 
 @pytest.mark.parametrize("clause", REPLAYABLE)

@@ -60,3 +60,17 @@ def test_a_cancelled_request_is_aborted():
 
     asyncio.run(cancel())
     assert engine.aborted == ["x"]
+
+
+def test_an_aborted_request_has_the_share_of_its_tokens_that_its_time_allowed():
+    engine = FakeEngine(seconds=lambda s: 0.4)
+
+    async def abort_halfway():
+        task = asyncio.create_task(engine.sample(PROMPT, Sampling(id="x", limit=50, seed=3)))
+        await asyncio.sleep(0.2)
+        await engine.abort("x")
+        return await task
+
+    whole, part = sample(FakeEngine(), seed=3), asyncio.run(abort_halfway())
+    assert part.finish is Finish.ABORTED and 0 < part.num_tokens < whole.num_tokens
+    assert whole.text.startswith(part.text)

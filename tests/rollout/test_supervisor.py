@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from data.types import Prompt, Verdict
+from data.types import Finish, Prompt, Verdict
 from rollout import supervisor as supervisor_module
 from rollout.background import BackgroundLoop
 from rollout.books import Fate
@@ -13,7 +13,7 @@ from rollout.samplings import Request, StreamSettings
 from rollout.stream import Stream
 from rollout.supervisor import Started, Supervisor
 from tests.fakes import FakeEngine
-from tests.rollout.engine_contract import CONTRACT, Subject, closed_engine_refuses
+from tests.rollout.engine_contract import CONTRACT, INTERRUPTIONS, Subject, closed_engine_refuses
 
 PROMPTS = [
     Prompt(id=f"p{index}", messages=(), token_ids=[1, 2], answer="7") for index in range(100)
@@ -132,6 +132,12 @@ def test_a_supervised_engine_keeps_the_contract(loop, clause):
     clause(Subject(engine=supervisor, run=loop.run, prompts=PROMPTS, short_limit=1, long_limit=30))
 
 
+@pytest.mark.parametrize("clause", INTERRUPTIONS)
+def test_a_supervised_engine_can_be_interrupted(loop, clause):
+    supervisor = Succession(loop, MortalFake(seconds=0.2)).supervisor
+    clause(Subject(engine=supervisor, run=loop.run, prompts=PROMPTS, short_limit=1, long_limit=30))
+
+
 def test_requests_of_an_engine_that_died_are_answered_by_the_next_under_fresh_ids(loop):
     first, second = MortalFake(mute=True), MortalFake()
     run = Succession(loop, first, second)
@@ -144,6 +150,22 @@ def test_requests_of_an_engine_that_died_are_answered_by_the_next_under_fresh_id
     assert sorted(reissues) == [("r0", "r0+1"), ("r1", "r1+1"), ("r2", "r2+1")]
     assert {c.weight_versions for c in completions} == {(4, 4)}
     assert first.killed == "killed by SIGKILL"
+
+
+def test_a_reissued_request_is_aborted_by_the_id_that_it_was_asked_under(loop):
+    first, second = MortalFake(mute=True), MortalFake(mute=True)
+    run = Succession(loop, first, second)
+
+    async def abort_once_reissued():
+        while len(second.running) < 3:
+            await asyncio.sleep(0.01)
+        for index in range(3):
+            await run.supervisor.abort(f"r{index}")
+
+    run.die_soon(first)
+    loop.submit(abort_once_reissued())
+    completions = run.sample(3)
+    assert {(c.finish, c.num_tokens) for c in completions} == {(Finish.ABORTED, 0)}
 
 
 def test_starting_and_publishing_happen_on_the_learners_thread(loop):

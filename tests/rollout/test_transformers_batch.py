@@ -150,3 +150,26 @@ def test_refresh_reads_running_rows_with_the_new_weights(model):
         assert spans[0].start == 0 and spans[-1].stop == len(found.token_ids)
         assert [s.weight_version for s in spans] == [0, 1][: len(spans)]
     assert set(ended) == set(expected)
+
+
+def test_a_step_without_a_job_answers_nobody(model):
+    """All requests of a first turn may have been cancelled before it."""
+    assert batch(model).advance([]) == []
+
+
+def test_an_aborted_row_leaves_with_the_tokens_that_it_has(model):
+    """The longest of eight is aborted at its third token; the others go on as they would have."""
+    whole = run(batch(model), jobs(8, limit=30))
+    longest = max(whole, key=lambda name: len(whole[name].token_ids))
+    running = batch(model)
+    started = jobs(8, limit=30)
+    first = running.advance(started)
+    second = running.advance([])
+    started[int(longest)].aborted = True
+    third = running.advance([])
+    ended = {one.job.sampling.id: one for one in (*first, *second, *third)} | run(running, [])
+    cut = ended.pop(longest)
+    assert cut.finish is Finish.ABORTED and len(cut.token_ids) == 3
+    np.testing.assert_array_equal(cut.token_ids, whole[longest].token_ids[:3])
+    for name, one in ended.items():
+        np.testing.assert_array_equal(one.token_ids, whole[name].token_ids)

@@ -13,7 +13,7 @@ from rollout.engine import EngineError, Sampling
 from rollout.fingerprint import fingerprint, stale_parameters
 from rollout.transformers_start import start_engine
 from tests.engine_fixtures import LAB, LabEngine, lab_prompts, tied_copy
-from tests.rollout.engine_contract import CONTRACT, Subject, closed_engine_refuses
+from tests.rollout.engine_contract import CONTRACT, INTERRUPTIONS, Subject, closed_engine_refuses
 from tests.rollout.vllm.reference import log_prob_gap, moved, reference_log_probs
 
 pytestmark = pytest.mark.engine
@@ -77,7 +77,7 @@ def subject(running):
     )
 
 
-@pytest.mark.parametrize("clause", CONTRACT)
+@pytest.mark.parametrize("clause", [*CONTRACT, *INTERRUPTIONS])
 def test_transformers_keeps_the_engine_contract(untied, clause):
     clause(subject(untied))
 

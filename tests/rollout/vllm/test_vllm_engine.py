@@ -10,13 +10,13 @@ import torch
 from data.types import Completion, Prompt
 from rollout.continuation import extended
 from rollout.engine import EngineError, Sampling
-from tests.rollout.engine_contract import CONTRACT, Subject
+from tests.rollout.engine_contract import CONTRACT, INTERRUPTIONS, Subject
 from tests.rollout.vllm.reference import log_prob_gap, reference_log_probs
 
 pytestmark = pytest.mark.engine
 
 
-@pytest.mark.parametrize("clause", CONTRACT)
+@pytest.mark.parametrize("clause", [*CONTRACT, *INTERRUPTIONS])
 def test_vllm_keeps_the_engine_contract(lab_engine, clause):
     clause(
         Subject(
