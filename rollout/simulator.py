@@ -100,7 +100,8 @@ class _World:
         self._cluster = cluster
         self._workload = workload
         self._on_activity = on_activity
-        self._rng = np.random.default_rng(seed)
+        self._length_rng = np.random.default_rng(seed)
+        self._keep_rng = np.random.default_rng([seed, 1])
         self._now = 0.0
         self._version = 0
         self._replicas: list[Replica[_Group]] = [
@@ -151,7 +152,7 @@ class _World:
         workload = self._workload
         count = room(self._version, workload.num_groups, workload.max_staleness, self._num_accepted)
         if count:
-            drawn = workload.lengths(self._rng, count, workload.group_size)
+            drawn = workload.lengths(self._length_rng, count, workload.group_size)
             touched = set()
             for index in self._cluster.order(drawn.predicted.tolist()):
                 touched |= self._submit(drawn, index)
@@ -211,7 +212,7 @@ class _World:
         if group.missing == 0:
             assert group.deadline is not None
             self._running[group.deadline] -= 1
-            if self._rng.random() < self._workload.kept_share:
+            if self._keep_rng.random() < self._workload.kept_share:
                 self._ready.setdefault(group.deadline, deque()).append(group)
             else:
                 self._num_accepted -= 1
