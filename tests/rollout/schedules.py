@@ -7,8 +7,6 @@ broken; `synchronous(schedule)` says what a run of staleness 0 has to train on.
 """
 
 import asyncio
-import bisect
-import math
 import random
 import time
 from collections import Counter
@@ -18,19 +16,21 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from data.types import Completion, Finish, Prompt, Span, Verdict
+from data.types import Finish, Prompt, Verdict
 from rollout import supervisor as supervisor_module
 from rollout.books import Fate
-from rollout.engine import EngineLost, independently
+from rollout.engine import independently
 from rollout.recovery import Patience
 from rollout.stream import GraderError, Request, Stream, StreamSettings, completion_seed
 from rollout.supervisor import Started, Supervisor
+from tests.rollout.timed_engine import TimedEngine, Weights
 from tests.virtual_time import VirtualEvent, VirtualLoop
 
 LIMIT = 200
 MOST_ROUNDS = 60
 MOST_SECONDS = 5_000.0
 RUN_SEED = 5
+VERDICTS = {"None": None, "True": True, "False": False}
 PROMPTS = [Prompt(id=f"p{i}", messages=(), token_ids=np.array([1]), answer="") for i in range(5)]
 
 
@@ -88,9 +88,9 @@ def play(schedule, build=Stream):
     return run.batches
 
 
-def answer(schedule, sampling, version):
+def answer(schedule, seed, version):
     """(tokens [T], finish, verdict): what a request gets from these weights, whenever it runs."""
-    draw = random.Random(f"{schedule.seed}/{sampling.seed}/{version}")
+    draw = random.Random(f"{schedule.seed}/{seed}/{version}")
     num_tokens = min(LIMIT, 1 + int(10 * draw.lognormvariate(0.0, schedule.sigma)))
     finish = Finish.ABORTED if draw.random() < schedule.aborts else Finish.STOP
     failed = draw.random() < schedule.grader_fails
@@ -117,7 +117,7 @@ def synchronous(schedule):
             for _ in range(schedule.group_size):
                 seed = completion_seed(RUN_SEED, prompt_id, next_index[prompt_id], step)
                 next_index[prompt_id] += 1
-                tokens, finish, verdict = answer(schedule, SimpleNamespace(seed=seed), step)
+                tokens, finish, verdict = answer(schedule, seed, step)
                 if finish is not Finish.ABORTED and verdict.correct is not None:
                     group.append(tokens)
                     verdicts.append(verdict)
@@ -254,16 +254,26 @@ class _Run:
 
     def sample_group(self, engine, prompt, samplings):
         self.ledger.submitted.update(sampling.id for sampling in samplings)
-        return independently(engine, prompt, samplings)
+        return [self.watched(answer) for answer in independently(engine, prompt, samplings)]
+
+    async def watched(self, answer):
+        completion = await answer
+        if completion.finish is Finish.ABORTED:
+            self.ledger.aborted.add(completion.id)
+        return completion
 
     def on_reissue(self, lost_id, fresh_id):
         self.ledger.reissued(lost_id, fresh_id)
         self.stream.reissued(lost_id, fresh_id)
 
+    def answer(self, sampling, version):
+        tokens, finish, verdict = answer(self.schedule, sampling.seed, version)
+        return tokens, str(verdict.correct), finish
+
     async def verify(self, prompt, completion):
         await asyncio.sleep(self.draw.choice([0.0, 0.1, 2.0]))
         self.ledger.judged.add(completion.id)
-        return Verdict(correct={"None": None, "True": True, "False": False}[completion.text])
+        return Verdict(correct=VERDICTS[completion.text])
 
     def keep(self, group, verdicts):
         step = int(group.completions[0].id.split("/")[0])
@@ -272,113 +282,15 @@ class _Run:
     def start_engine(self, version):
         if version:
             self.wait(2.0)
-        engine = _TimedEngine(self.schedule, self.loop, self.ledger)
+        engine = TimedEngine(self.loop, self.schedule.slots, self.answer)
         if self.draw.random() < self.schedule.engine_dies:
             end = self.draw.choice([engine.die, engine.hang])
             self.loop.call_later(self.draw.uniform(0.1, 60.0), end)
-        return Started(engine=engine, transfer=_Weights(engine))
+        return Started(engine=engine, transfer=Weights(engine))
 
     def publish_to(self, transfer, version):
         transfer.start()
         transfer.finish(version)
-
-
-class _Weights:
-    """A transfer into a timed engine; it takes no time."""
-
-    def __init__(self, engine):
-        self.engine = engine
-
-    def start(self): ...
-
-    def finish(self, version):
-        self.engine.publish(version)
-
-    def close(self): ...
-
-
-class _TimedEngine:
-    """A mortal engine that samples a token per request in 0.1 s, `slots` requests at a time."""
-
-    name, seconds_per_token = "timed", 0.1
-
-    def __init__(self, schedule, loop, ledger):
-        self.death, self.killed = "", ""
-        self._schedule, self._loop, self._ledger = schedule, loop, ledger
-        self._slots = asyncio.Semaphore(schedule.slots)
-        self._published_at, self._versions = [loop.time()], [0]
-        self._hung = False
-        self._ends = set()
-
-    @property
-    def weight_version(self):
-        return self._versions[-1]
-
-    @property
-    def tokens_received(self):
-        return 0 if self._hung else self._loop.time()
-
-    def publish(self, version):
-        self._published_at.append(self._loop.time())
-        self._versions.append(version)
-
-    async def sample(self, prompt, sampling):
-        async with self._slots:
-            if self.killed:
-                raise EngineLost(self.killed)
-            start, version = self._loop.time(), self.weight_version
-            tokens, finish, verdict = answer(self._schedule, sampling, version)
-            await self._until(start + len(tokens) * self.seconds_per_token)
-        if finish is Finish.ABORTED:
-            self._ledger.aborted.add(sampling.id)
-        return Completion(
-            id=sampling.id,
-            text=str(verdict.correct),
-            token_ids=np.array(tokens, np.int32),
-            logprobs=np.zeros(len(tokens), np.float32),
-            limit=sampling.limit,
-            finish=finish,
-            spans=tuple(self._spans(start, len(tokens))),
-        )
-
-    async def _until(self, when):
-        end = self._loop.create_future()
-        self._ends.add(end)
-        timer = self._loop.call_at(when, self._end, end)
-        try:
-            await end
-        finally:
-            timer.cancel()
-            self._ends.discard(end)
-
-    def _end(self, end):
-        if not end.done() and not self._hung:
-            end.set_result(None)
-
-    def _spans(self, start, num_tokens):
-        """Token i is of the weights that were there at `start` + 0.1 i seconds."""
-        begin, first = 0, bisect.bisect(self._published_at, start) - 1
-        ends = [(when - start) / self.seconds_per_token for when in self._published_at[first + 1 :]]
-        for version, end in zip(self._versions[first:], [*ends, num_tokens], strict=True):
-            stop = min(math.ceil(end), num_tokens)
-            if stop > begin:
-                yield Span(start=begin, stop=stop, weight_version=version)
-                begin = stop
-
-    def die(self):
-        self.death = "killed by SIGKILL"
-
-    def hang(self):
-        self._hung = True
-
-    async def kill(self, why):
-        self.killed = why
-        for end in self._ends:
-            if not end.done():
-                end.set_exception(EngineLost(why))
-
-    async def close(self):
-        await self.kill("the timed engine is closed")
 
 
 @contextmanager

@@ -112,6 +112,15 @@ def test_a_stream_that_tells_a_fate_twice_is_found():
     assert all("has two fates" in found for found in broken_by(build, asynchronous(3)))
 
 
+def test_a_stream_whose_books_do_not_balance_is_found():
+    class Miscounting(Stream):
+        @property
+        def running(self):
+            return super().running + 1
+
+    assert set(broken_by(Miscounting, asynchronous(3))) == {"the books do not balance"}
+
+
 def test_a_stream_that_does_not_hear_of_reissues_is_found():
     class Deaf(Stream):
         def reissued(self, lost_id, fresh_id): ...
