@@ -8,6 +8,11 @@ import asyncio
 import heapq
 import itertools
 import random
+import time
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+from rollout import supervisor as supervisor_module
 
 
 class Deadlock(AssertionError):
@@ -126,3 +131,15 @@ class VirtualEvent:
 
     def wait(self):
         self._loop.run_until(lambda: self._is_set)
+
+
+@contextmanager
+def supervised_in_virtual_time(loop):
+    """The supervisor's clock and its waiting, which it takes from `time` and `threading`."""
+    before = supervisor_module.time, supervisor_module.threading
+    supervisor_module.time = SimpleNamespace(monotonic=loop.time, strftime=time.strftime)
+    supervisor_module.threading = SimpleNamespace(Event=lambda: VirtualEvent(loop))
+    try:
+        yield
+    finally:
+        supervisor_module.time, supervisor_module.threading = before

@@ -7,24 +7,22 @@ broken; `synchronous(schedule)` says what a run of staleness 0 has to train on.
 """
 
 import asyncio
+import itertools
+import math
 import random
-import time
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 import numpy as np
 
 from data.types import Finish, Prompt, Verdict
-from rollout import supervisor as supervisor_module
 from rollout.books import Fate
 from rollout.engine import independently
 from rollout.recovery import Patience
 from rollout.stream import GraderError, Request, Stream, StreamSettings, completion_seed
 from rollout.supervisor import Started, Supervisor
 from tests.rollout.timed_engine import TimedEngine, Weights
-from tests.virtual_time import VirtualEvent, VirtualLoop
+from tests.virtual_time import VirtualLoop, supervised_in_virtual_time
 
 LIMIT = 200
 MOST_ROUNDS = 60
@@ -46,6 +44,7 @@ class Schedule:
     slots: int
     sigma: float
     differ: float
+    oversampling: float
     grader_fails: float
     aborts: float
     engine_dies: float
@@ -65,6 +64,7 @@ def drawn(seed):
         slots=draw.choice([1, 3, 8, 100]),
         sigma=draw.choice([0.0, 0.5, 1.5]),
         differ=draw.choice([0.4, 0.8, 1.0]),
+        oversampling=draw.choice([1.0, 1.5]),
         grader_fails=draw.choice([0.0, 0.0, 0.03]),
         aborts=draw.choice([0.0, 0.0, 0.03]),
         engine_dies=draw.choice([0.0, 0.0, 0.3]),
@@ -105,26 +105,37 @@ def differs(schedule, prompt_id, step, verdicts):
     return coin or len({verdict.correct for verdict in verdicts}) > 1
 
 
+def drawn_for(schedule, missing):
+    """Prompts to draw for groups that are missing; a synchronous run draws some to spare."""
+    spare = schedule.oversampling if schedule.max_staleness == 0 else 1.0
+    return math.ceil(missing * spare)
+
+
 def synchronous(schedule):
     """Per step the answers of each group [(prompt id, tokens of each completion)], one by one."""
-    trained, count = [], 0
+    trained, prompts = [], itertools.cycle(PROMPTS)
     for step in range(schedule.num_steps):
         batch, next_index = [], Counter()
-        while len(batch) < schedule.num_groups:
-            prompt_id = PROMPTS[count % len(PROMPTS)].id
-            count += 1
-            group, verdicts = [], []
-            for _ in range(schedule.group_size):
-                seed = completion_seed(RUN_SEED, prompt_id, next_index[prompt_id], step)
-                next_index[prompt_id] += 1
-                tokens, finish, verdict = answer(schedule, seed, step)
-                if finish is not Finish.ABORTED and verdict.correct is not None:
-                    group.append(tokens)
-                    verdicts.append(verdict)
-            if len(group) >= 2 and differs(schedule, prompt_id, step, verdicts):
-                batch.append((prompt_id, group))
+        while missing := schedule.num_groups - len(batch):
+            drawn_now = itertools.islice(prompts, drawn_for(schedule, missing))
+            groups = [_sampled(schedule, step, prompt.id, next_index) for prompt in drawn_now]
+            batch += [group for group in groups if group is not None][:missing]
         trained.append(batch)
     return trained
+
+
+def _sampled(schedule, step, prompt_id, next_index):
+    """A group's prompt id and tokens, or None when it is dropped."""
+    group, verdicts = [], []
+    for _ in range(schedule.group_size):
+        seed = completion_seed(RUN_SEED, prompt_id, next_index[prompt_id], step)
+        next_index[prompt_id] += 1
+        tokens, finish, verdict = answer(schedule, seed, step)
+        if finish is not Finish.ABORTED and verdict.correct is not None:
+            group.append(tokens)
+            verdicts.append(verdict)
+    kept = len(group) >= 2 and differs(schedule, prompt_id, step, verdicts)
+    return (prompt_id, group) if kept else None
 
 
 def answers(batches):
@@ -202,7 +213,8 @@ class _Run:
     def roll_out(self, step):
         batch, num_groups = [], self.schedule.num_groups
         for _ in range(MOST_ROUNDS):
-            self.submit(step, self.stream.room(num_groups) - len(batch))
+            missing = self.stream.room(num_groups) - len(batch)
+            self.submit(step, drawn_for(self.schedule, missing))
             batch += self.stream.next_batch(num_groups - len(batch), version=step)
             if len(batch) == num_groups:
                 return batch
@@ -216,6 +228,7 @@ class _Run:
     def learn(self, step):
         if self.schedule.max_staleness == 0:
             self.stream.drop_rest()
+            assert self.ledger.submitted == set(self.ledger.fates), "a dropped group has no fate"
         elif self.schedule.submits_while_learning:
             # One update's worth of groups less than after it: they are sampled by older weights.
             num_groups = self.schedule.num_groups
@@ -291,15 +304,3 @@ class _Run:
     def publish_to(self, transfer, version):
         transfer.start()
         transfer.finish(version)
-
-
-@contextmanager
-def supervised_in_virtual_time(loop):
-    """The supervisor's clock and its waiting, which it takes from `time` and `threading`."""
-    before = supervisor_module.time, supervisor_module.threading
-    supervisor_module.time = SimpleNamespace(monotonic=loop.time, strftime=time.strftime)
-    supervisor_module.threading = SimpleNamespace(Event=lambda: VirtualEvent(loop))
-    try:
-        yield
-    finally:
-        supervisor_module.time, supervisor_module.threading = before
