@@ -25,6 +25,7 @@ class PromptSampler:
         self._epoch = 0
         self._position = 0
         self._order = self._shuffled()
+        self._given_back: list[str] = []
 
     @property
     def epoch(self) -> float:
@@ -33,8 +34,10 @@ class PromptSampler:
 
     def draw(self, num_prompts: int) -> list[Prompt]:
         """The next `num_prompts`; a draw may end one epoch and begin the next."""
-        drawn = []
-        for _ in range(num_prompts):
+        again, self._given_back = self._given_back[:num_prompts], self._given_back[num_prompts:]
+        by_id = {prompt.id: prompt for prompt in self._prompts} if again else {}
+        drawn = [by_id[prompt_id] for prompt_id in again]
+        for _ in range(num_prompts - len(drawn)):
             if self._position == len(self._prompts):
                 self._epoch, self._position = self._epoch + 1, 0
                 self._order = self._shuffled()
@@ -42,9 +45,13 @@ class PromptSampler:
             self._position += 1
         return drawn
 
-    def state(self) -> dict[str, Any]:
-        """Where the sampler stands, and on which data; JSON-able."""
+    def state(self, given_back: Sequence[str] = ()) -> dict[str, Any]:
+        """Where the sampler stands, and on which data; JSON-able.
+
+        Whoever loads it draws the prompts with the ids `given_back` again, before all others.
+        """
         return {
+            "given_back": [*given_back, *self._given_back],
             "seed": self._seed,
             "epoch": self._epoch,
             "position": self._position,
@@ -60,6 +67,7 @@ class PromptSampler:
                 "data.path, or start anew"
             )
         self._seed, self._epoch, self._position = state["seed"], state["epoch"], state["position"]
+        self._given_back = list(state["given_back"])
         self._order = self._shuffled()
 
     def _shuffled(self) -> NDArray[np.int64]:

@@ -150,6 +150,28 @@ class AlgorithmConfig:
 
 
 @dataclass(kw_only=True)
+class CorrectionConfig:
+    """Base of the `correction` group, and `none`: tokens are not weighed by how they were sampled.
+
+    What corrects for engines that differ from the learner and for weights that have changed since.
+    """
+
+    def problems(self) -> list[str]:
+        return []
+
+
+@dataclass(kw_only=True)
+class TruncatedConfig(CorrectionConfig):
+    """Truncated importance sampling, token by token."""
+
+    cap: float = 2.0
+    """Largest weight of a token."""
+
+    def problems(self) -> list[str]:
+        return [] if self.cap >= 1 else [f"correction.cap={self.cap}: set it to 1 or more"]
+
+
+@dataclass(kw_only=True)
 class LimitConfig:
     """Base of the `limit` group: how far a generation may run."""
 
@@ -322,6 +344,7 @@ class RunConfig:
     reward: RewardConfig = field(default_factory=RewardConfig)
     gate: GateConfig = field(default_factory=GateConfig)
     algorithm: AlgorithmConfig = field(default_factory=AlgorithmConfig)
+    correction: CorrectionConfig = field(default_factory=CorrectionConfig)
     limit: LimitConfig = field(default_factory=LimitConfig)
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)

@@ -5,6 +5,10 @@ class CheckpointError(RuntimeError):
     """A checkpoint cannot be written or used; the message names the one that is in force."""
 
 
+class NoBatchError(RuntimeError):
+    """Dynamic sampling drops nearly every group; the message says what to set."""
+
+
 class RankError(RuntimeError):
     """A process of the learner is gone; the message says in which command it was missed."""
 

@@ -152,13 +152,3 @@ class Books:
             f"the grader failed on {failures} of the last {len(self._recent_failures)} completions "
             f"(at most {MOST_FAILURES} in {FAILURE_WINDOW} are tolerated)"
         )
-
-
-def room(num_groups: int, max_staleness: int, groups_open: int) -> int:
-    """(max_staleness + 1) * num_groups - groups_open: how many groups may be submitted now.
-
-    AReaL's admission (arXiv:2505.24298, `accepted + running < (eta + v + 1) B` with the v * B
-    groups of earlier versions taken off both sides): with at most so many groups running or ready,
-    none waits for more than `max_staleness` updates of `num_groups` groups.
-    """
-    return max(0, (max_staleness + 1) * num_groups - groups_open)

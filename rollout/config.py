@@ -96,6 +96,9 @@ class VllmConfig(RolloutConfig):
     """CPU threads of the engine; 0 leaves the learner one core and takes the others."""
     urls: list[str] = field(default_factory=list)
     """Replicas started by `laconic serve`, for `remote`."""
+    keep_cache_on_sync: bool = False
+    """Answers in flight go on with the keys and values of the weights that computed them, instead
+    of computing them again with the new ones."""
     engine_args: dict[str, Any] = field(default_factory=dict)
     """Further keyword arguments of vLLM's `AsyncEngineArgs`."""
     start_seconds: float = 600.0

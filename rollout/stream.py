@@ -2,24 +2,25 @@
 
 Flow of a completion, on the background loop: engine -> verifier -> its group. Flow of a group, once
 its last completion is judged: too few left -> `revise` -> `keep` (dynamic sampling) -> ready ->
-staleness -> a batch. The loop's thread blocks in `next_batch`; all state is touched on the
-background loop only.
+a batch, in the order of submission as far as `rollout.staleness` asks for it. The loop's thread
+blocks in `next_batch`; all state is touched on the background loop only.
 
-With `max_staleness=0` groups come out in the order in which they went in, whichever ended first:
-the batch does not depend on timing and holds no bias toward short completions.
+With `max_staleness=0` the batch does not depend on timing and holds no bias toward short
+completions.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from hashlib import blake2b
+from dataclasses import dataclass
 from typing import Protocol
 
 from data.types import Completion, Finish, Group, Prompt, Verdict
 from rollout.background import Runner
-from rollout.books import Books, Fate, FateRecord, room
-from rollout.engine import Engine, EngineError, SampleGroup, Sampling, independently
+from rollout.books import Books, Fate, FateRecord
+from rollout.engine import Engine, EngineError, SampleGroup, independently
+from rollout.samplings import Request, Samplings, StreamSettings
+from rollout.staleness import choose, room
 
 Keep = Callable[[Group, Sequence[Verdict]], bool]
 """Whether a group with these verdicts is worth training on."""
@@ -39,26 +40,6 @@ class GraderError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """A prompt to sample a group of, in step `step` of the run, up to `limit` tokens each."""
-
-    prompt: Prompt
-    limit: int
-    step: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamSettings:
-    """How every request of a run is sampled. `seed` None leaves the draws to the engine."""
-
-    group_size: int
-    temperature: float = 1.0
-    top_p: float = 1.0
-    seed: int | None = None
-    max_staleness: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
     """A group with one verdict per completion [G]; G is smaller where the grader failed."""
 
@@ -75,22 +56,23 @@ def as_it_is(group: Group, verdicts: Sequence[Verdict]) -> tuple[Group, Sequence
 
 @dataclass(slots=True, eq=False)
 class _Open:
-    """A submitted group; `judged` is set when its last completion is, unless it is dropped."""
+    """A submitted group that no batch has taken; `judged` is set once it is ready."""
 
-    request: Request
+    prompt: Prompt
     pairs: list[tuple[Completion, Verdict] | None]
     missing: int
-    settled: bool = False
+    deadline: int
+    """The last update that may train on it."""
     judged: Judged | None = None
 
 
 @dataclass(slots=True)
-class _Groups:
-    """Groups that wait for their turn, groups that a batch may take, and how many still run."""
+class _Step:
+    """What happened since `end_step`, in groups."""
 
-    in_order: deque[_Open] = field(default_factory=deque)
-    ready: deque[Judged] = field(default_factory=deque)
-    running: int = 0
+    taken: int = 0
+    settled: int = 0
+    kept: int = 0
 
 
 class Stream:
@@ -120,13 +102,12 @@ class Stream:
         self._on_fate = on_fate
         self._records: deque[FateRecord] = deque()
         self._books = Books(self._records.append)
-        self._groups = _Groups()
+        self._samplings = Samplings(settings)
+        self._open: list[_Open] = []
+        self._step = _Step()
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._failure: BaseException | None = None
-        self._closing = False
-        self._step = -1
-        self._next_index: dict[str, int] = {}
 
     @property
     def fates(self) -> dict[Fate, int]:
@@ -138,10 +119,18 @@ class Stream:
         """Completions that are being sampled or judged."""
         return self._books.running
 
-    def room(self, num_groups: int) -> int:
-        """Groups that may be submitted now, for updates of `num_groups`, without going stale."""
-        groups_open = self._groups.running + len(self._groups.ready)
-        return room(num_groups, self._settings.max_staleness, groups_open)
+    def room(self, updates_left: int) -> int:
+        """Groups that may be submitted now without one of them going stale.
+
+        `updates_left` updates follow this one; what they do not need is not sampled.
+        """
+        settings = self._settings
+        ahead = min(settings.updates_ahead, updates_left)
+        return room(settings.groups_per_update, ahead, self._step.taken, len(self._open))
+
+    def open_prompts(self) -> list[str]:
+        """Ids of the prompts whose groups no batch has taken yet, in the order of submission."""
+        return [group.prompt.id for group in list(self._open)]
 
     def submit(self, requests: Iterable[Request]) -> None:
         """Starts a group per request; all of one call reach the engine together."""
@@ -159,17 +148,24 @@ class Stream:
         finally:
             self._tell()
 
-    def drop_rest(self) -> int:
-        """Waits for what still runs and drops what no batch took; returns how many groups."""
+    def end_step(self) -> float:
+        """The update has its groups; returns the share of the groups judged since that were kept.
+
+        A stream that does not sample ahead waits for what still runs and drops what no batch took.
+        """
         try:
-            return self._loop.run(self._drop_ready())
+            return self._loop.run(self._end_step())
         finally:
             self._tell()
 
-    def close(self) -> None:
-        """Cancels what runs; every completion has its fate afterwards."""
+    def clear(self) -> None:
+        """Cancels what runs and drops what is ready; every completion has its fate afterwards."""
         self._loop.run(self._cancel())
         self._tell()
+
+    def close(self) -> None:
+        """As `clear`; nothing is submitted any more."""
+        self.clear()
 
     def reissued(self, lost_id: str, fresh_id: str) -> None:
         """A request was lost with its engine and goes on as `fresh_id` (`Supervisor`)."""
@@ -177,11 +173,13 @@ class Stream:
 
     async def _start(self, requests: list[Request]) -> None:
         for request in requests:
-            size = self._settings.group_size
-            group = _Open(request, pairs=[None] * size, missing=size)
-            self._groups.running += 1
-            if self._settings.max_staleness == 0:
-                self._groups.in_order.append(group)
+            group = _Open(
+                prompt=request.prompt,
+                pairs=[None] * self._settings.group_size,
+                missing=self._settings.group_size,
+                deadline=self._engine.weight_version + self._settings.max_staleness,
+            )
+            self._open.append(group)
             samplings = self._samplings(request)
             for sampling in samplings:
                 self._books.submit(sampling.id, request.prompt.id, request.step)
@@ -191,29 +189,8 @@ class Stream:
                 self._tasks.add(task)
                 task.add_done_callback(self._done)
 
-    def _samplings(self, request: Request) -> list[Sampling]:
-        """One per completion. A prompt drawn twice in a step goes on with the next indices."""
-        if request.step != self._step:
-            self._step, self._next_index = request.step, {}
-        settings, prompt_id = self._settings, request.prompt.id
-        first = self._next_index.get(prompt_id, 0)
-        self._next_index[prompt_id] = first + settings.group_size
-        return [
-            Sampling(
-                id=f"{request.step}/{prompt_id}/{index}",
-                limit=request.limit,
-                temperature=settings.temperature,
-                top_p=settings.top_p,
-                seed=None
-                if settings.seed is None
-                else completion_seed(settings.seed, prompt_id, index, request.step),
-                priority=request.step,
-            )
-            for index in range(first, first + settings.group_size)
-        ]
-
     async def _complete(self, group: _Open, slot: int, answer: Awaitable[Completion]) -> None:
-        prompt = group.request.prompt
+        prompt = group.prompt
         completion = await answer
         self._books.ended(completion)
         if completion.finish is Finish.ABORTED:
@@ -234,9 +211,9 @@ class Stream:
             self._settle(group)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if self._closing:
+        if task not in self._tasks:
             return
+        self._tasks.discard(task)
         failure = (
             EngineError("a request was cancelled by someone other than the stream")
             if task.cancelled()
@@ -247,98 +224,87 @@ class Stream:
             self._changed.set()
 
     def _settle(self, group: _Open) -> None:
-        """The last completion is judged: the group is dropped, or becomes ready in its turn."""
+        """The last completion is judged: the group is dropped, or becomes ready."""
         pairs = [pair for pair in group.pairs if pair is not None]
         completions = tuple(completion for completion, _ in pairs)
-        if len(pairs) < MIN_GROUP:
-            self._drop(completions, Fate.TOO_FEW)
-        else:
-            whole = Group(prompt=group.request.prompt, completions=completions)
-            group.judged = self._revised(whole, [verdict for _, verdict in pairs])
-        group.settled = True
         group.pairs = []
-        self._groups.running -= 1
-        self._release(group)
+        self._step.settled += 1
+        if len(pairs) < MIN_GROUP:
+            self._drop(group, completions, Fate.TOO_FEW)
+        else:
+            whole = Group(prompt=group.prompt, completions=completions)
+            self._judge(group, *self._revise(whole, [verdict for _, verdict in pairs]))
         self._changed.set()
 
-    def _revised(self, whole: Group, judgements: Sequence[Verdict]) -> Judged | None:
-        group, verdicts = self._revise(whole, judgements)
-        if not self._keep(group, verdicts):
-            self._drop(group.completions, Fate.UNIFORM)
-            return None
-        oldest = min(completion.weight_versions[0] for completion in group.completions)
-        return Judged(group=group, verdicts=tuple(verdicts), oldest_version=oldest)
+    def _judge(self, group: _Open, whole: Group, verdicts: Sequence[Verdict]) -> None:
+        if not self._keep(whole, verdicts):
+            self._drop(group, whole.completions, Fate.UNIFORM)
+            return
+        oldest = min(completion.weight_versions[0] for completion in whole.completions)
+        group.judged = Judged(group=whole, verdicts=tuple(verdicts), oldest_version=oldest)
+        self._step.kept += 1
 
-    def _release(self, group: _Open) -> None:
-        in_order, released = self._groups.in_order, []
-        if self._settings.max_staleness > 0:
-            released.append(group)
-        while in_order and in_order[0].settled:
-            released.append(in_order.popleft())
-        self._groups.ready.extend(g.judged for g in released if g.judged is not None)
-
-    def _drop(self, completions: Iterable[Completion], fate: Fate) -> None:
+    def _drop(self, group: _Open, completions: Iterable[Completion], fate: Fate) -> None:
+        """The group is open no more; its `completions` have `fate`."""
+        self._open.remove(group)
         for completion in completions:
             self._books.settle(completion.id, fate)
 
     async def _take(self, num_groups: int, version: int) -> list[Judged]:
-        oldest = version - self._settings.max_staleness
+        settings = self._settings
         while True:
-            await self._until(lambda: self._enough(num_groups))
-            self._drop_stale(oldest)
-            if self._enough(num_groups):
+            self._drop_stale(version - settings.max_staleness)
+            taken = choose(
+                [group.judged is not None for group in self._open],
+                [group.deadline for group in self._open],
+                num_groups,
+                version,
+                settings.groups_per_update,
+            )
+            if self._failure is None and taken is not None:
                 break
-        ready = self._groups.ready
-        batch = [ready.popleft() for _ in range(min(num_groups, len(ready)))]
-        for judged in batch:
-            self._drop(judged.group.completions, Fate.TRAINED)
-        return batch
+            await self._change()
+        self._step.taken += len(taken)
+        return [self._out(group, Fate.TRAINED) for group in [self._open[at] for at in taken]]
 
-    async def _drop_ready(self) -> int:
-        await self._until(lambda: not self._groups.running)
-        rest, self._groups.ready = self._groups.ready, deque()
-        for judged in rest:
-            self._drop(judged.group.completions, Fate.UNUSED)
-        return len(rest)
+    async def _end_step(self) -> float:
+        while not self._settings.updates_ahead and any(g.judged is None for g in self._open):
+            await self._change()
+        if not self._settings.updates_ahead:
+            for group in list(self._open):
+                self._out(group, Fate.UNUSED)
+        step, self._step = self._step, _Step()
+        return step.kept / step.settled if step.settled else 1.0
 
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        """Waits for `condition`; raises the first failure of a request."""
-        while True:
-            if self._failure is not None:
-                raise self._failure
-            if condition():
-                return
+    async def _change(self) -> None:
+        """Waits until a group is settled; raises the first failure of a request."""
+        if self._failure is None:
             self._changed.clear()
             await self._changed.wait()
+        if self._failure is not None:
+            raise self._failure
 
-    def _enough(self, num_groups: int) -> bool:
-        return len(self._groups.ready) >= num_groups or not self._groups.running
+    def _out(self, group: _Open, fate: Fate) -> Judged:
+        """A ready group leaves the stream."""
+        judged = group.judged
+        assert judged is not None, "the group is ready"
+        self._drop(group, judged.group.completions, fate)
+        return judged
 
     def _drop_stale(self, oldest: int) -> None:
-        fresh: deque[Judged] = deque()
-        for judged in self._groups.ready:
-            if judged.oldest_version < oldest:
-                self._drop(judged.group.completions, Fate.STALE)
-            else:
-                fresh.append(judged)
-        self._groups.ready = fresh
+        for group in list(self._open):
+            if group.judged is not None and group.judged.oldest_version < oldest:
+                self._out(group, Fate.STALE)
 
     async def _cancel(self) -> None:
-        self._closing = True
-        tasks = list(self._tasks)
+        tasks, self._tasks = list(self._tasks), set()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._books.settle_running(Fate.ABORTED)
         self._books.settle_waiting(Fate.UNUSED)
-        self._groups = _Groups()
+        self._open = []
 
     def _tell(self) -> None:
         while self._records:
             self._on_fate(self._records.popleft())
-
-
-def completion_seed(run_seed: int, prompt_id: str, index: int, step: int) -> int:
-    """A seed in [0, 2^31) for one completion: BLAKE2b of run seed, prompt id, index and step."""
-    name = f"{run_seed}/{prompt_id}/{index}/{step}".encode()
-    return int.from_bytes(blake2b(name, digest_size=4).digest(), "little") >> 1

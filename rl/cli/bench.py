@@ -29,6 +29,11 @@ BENCHES = {
         ratio_of="completions scored per second",
         options={"against": ("serial",)},
     ),
+    "stream": Bench(
+        run="rl.bench.stream:run",
+        ratio_of="tokens per second",
+        options={"against": ("vllm",)},
+    ),
     "step": Bench(
         run="rl.bench.step:run",
         ratio_of="seconds per training step",

@@ -1,5 +1,6 @@
 """What a process keeps when a run has ended: the event loop, the engine, the process group."""
 
+from dataclasses import fields
 from typing import Any
 
 from rl.cli.options import build
@@ -7,6 +8,7 @@ from rl.cli.problems import model_path
 from rl.config import RunConfig
 from rl.learner.process_group import Ranks, start_process_group, stop_process_group
 from rollout.background import BackgroundLoop
+from rollout.config import RolloutConfig, TransformersConfig, VllmConfig
 from rollout.supervisor import Started
 from rollout.transfer import PolicyEngine
 
@@ -56,9 +58,18 @@ class Host:
 
 
 def engine_settings(config: RunConfig) -> tuple[Any, ...]:
-    """What an engine is started with: runs that agree in it can share one."""
+    """What an engine is started with: runs that agree in it can share one.
+
+    Of the rollout's options those that the kind of engine adds to what every rollout has.
+    """
+    rollout = config.rollout
+    kind = next(k for k in (VllmConfig, TransformersConfig) if isinstance(rollout, k))
+    shared = {field.name for field in fields(RolloutConfig)}
+    names = [field.name for field in fields(kind) if field.name not in shared]
     return (
-        config.rollout,
+        kind,
+        *(getattr(rollout, name) for name in names),
+        rollout.sync_bucket_mib,
         model_path(config),
         config.model.dtype,
         room(config),

@@ -18,7 +18,7 @@ from rl.cli.machine import Machine, this_machine
 from rl.cli.recipe import RecipeError, show
 from rl.cli.resume import resumed
 from rl.cli.threads import set_learner_threads
-from rl.errors import INTERRUPTED, CheckpointError, Interrupted, RankError
+from rl.errors import INTERRUPTED, CheckpointError, Interrupted, NoBatchError, RankError
 from rl.limits.limit import LimitError
 from rl.run.guards import GuardError
 from rl.run.tracker import key_problem
@@ -59,8 +59,8 @@ def launch(recipe: Path, overrides: Sequence[str]) -> int:
         refuse(recipe, error, machine)
         return 2
     except (
-        CheckpointError, EngineError, GraderError, GuardError, LimitError, PoolError, RankError,
-        RewardError,
+        CheckpointError, EngineError, GraderError, GuardError, LimitError, NoBatchError, PoolError,
+        RankError, RewardError,
     ) as error:  # fmt: skip
         logger.error("laconic: %s: %s", type(error).__name__, error)
         return 1

@@ -44,7 +44,13 @@ from rewards.verifiers.math import MathConfig
 from rewards.verifiers.multiple_choice import MultipleChoiceConfig
 from rewards.verifiers.string import StringConfig
 from rl.algorithms.table import ALGORITHMS
-from rl.config import ConstantLimitConfig, LearnerConfig, RunConfig
+from rl.config import (
+    ConstantLimitConfig,
+    CorrectionConfig,
+    LearnerConfig,
+    RunConfig,
+    TruncatedConfig,
+)
 from rl.limits.custom import CustomLimitConfig
 from rl.limits.palu import PaluAllConfig, PaluConfig
 from rl.limits.siri import SiriCosineConfig, SiriStairConfig, SiriStairCosineConfig
@@ -120,6 +126,10 @@ GROUPS: Groups = {
         name: Option(algorithm.config, algorithm.advantages)
         for name, algorithm in ALGORITHMS.items()
     },
+    "correction": {
+        "none": Option(CorrectionConfig, "rl.algorithms.correction:uncorrected"),
+        "truncated": Option(TruncatedConfig, "rl.algorithms.correction:truncated"),
+    },
     "limit": {
         "constant": Option(ConstantLimitConfig, "rl.limits.constant:build_limit"),
         "staged": Option(StagedConfig, "rl.limits.staged:build_limit"),
@@ -143,7 +153,7 @@ GROUPS: Groups = {
     },
 }
 
-UNCHOSEN = {"budget": "none", "verifier": "math", "gate": "none"}
+UNCHOSEN = {"budget": "none", "verifier": "math", "gate": "none", "correction": "truncated"}
 """Options of groups that a recipe need not mention."""
 
 YAML_GROUPS = ("model", "data")

@@ -12,8 +12,8 @@ from rewards.length.o1_pruner import O1PrunerConfig as O1PrunerRewardConfig
 from rl.algorithms.o1_pruner import O1PrunerConfig
 from rl.cli.budget_problems import budget_problems
 from rl.cli.machine import Machine, chosen_placement
-from rl.cli.options import asks_for
-from rl.config import ConstantLimitConfig, RunConfig, SamplingFilter
+from rl.cli.options import asks_for, option_name
+from rl.config import ConstantLimitConfig, CorrectionConfig, RunConfig, SamplingFilter
 from rl.limits.palu import PaluConfig
 from rl.run.config import GuardAction
 from rollout.config import Placement, RecordingConfig, Speculation, VllmConfig
@@ -26,8 +26,8 @@ def run_problems(config: RunConfig, machine: Machine) -> list[str]:
     """Every problem of a run on `machine`, those of its sections first."""
     sections = (
         config.model, config.data, config.budget, config.verifier, config.reward, config.gate,
-        config.algorithm, config.limit, config.rollout, config.learner, config.evaluation,
-        config.checkpoint, config.log, config.guards,
+        config.algorithm, config.correction, config.limit, config.rollout, config.learner,
+        config.evaluation, config.checkpoint, config.log, config.guards,
     )  # fmt: skip
     found = [problem for section in sections for problem in section.problems()]
     for check in (
@@ -35,6 +35,8 @@ def run_problems(config: RunConfig, machine: Machine) -> list[str]:
         _combinations,
         budget_problems,
         _scoring,
+        _asynchrony,
+        _correction,
         _replay,
         _resume,
         _not_available,
@@ -109,11 +111,6 @@ def _combinations(config: RunConfig) -> list[str]:
             "gate with reward=correct: there is no length term to gate; set gate=none, or a "
             "reward with a length term such as reward=sigmoid"
         )
-    if config.deterministic and config.rollout.max_staleness:
-        found.append(
-            f"deterministic=true with rollout.max_staleness={config.rollout.max_staleness}: what "
-            "is sampled then depends on timing; set rollout.max_staleness=0 or deterministic=false"
-        )
     if isinstance(config.limit, PaluConfig) and config.algorithm.dynamic_sampling:
         found.append(
             "algorithm.dynamic_sampling=true with a limit that learns from pass rates: groups that "
@@ -186,13 +183,46 @@ def _resume(config: RunConfig) -> list[str]:
     return found
 
 
+def _asynchrony(config: RunConfig) -> list[str]:
+    """What may not be combined with sampling while the learner updates."""
+    staleness = config.rollout.max_staleness
+    if not staleness:
+        return []
+    given = f"rollout.max_staleness={staleness}"
+    found = []
+    if config.deterministic:
+        found.append(
+            f"deterministic=true with {given}: what is sampled then depends on timing; set "
+            "rollout.max_staleness=0 or deterministic=false"
+        )
+    if config.algorithm.oversampling.asks_for_more:
+        found.append(
+            f"algorithm.oversampling with {given}: the stream is ahead by {staleness} updates "
+            "already, and more groups would grow too old; set initial and highest to 1, or "
+            "rollout.max_staleness=0"
+        )
+    if isinstance(config.rollout, RecordingConfig):
+        found.append(
+            f"{given} with recorded answers: there is nothing to sample ahead; set "
+            "rollout.max_staleness=0"
+        )
+    return found
+
+
+def _correction(config: RunConfig) -> list[str]:
+    if not isinstance(config.algorithm, O1PrunerConfig) or type(config.correction) is (
+        CorrectionConfig
+    ):
+        return []
+    return [
+        f"correction={option_name('correction', config.correction)} with "
+        f"algorithm={option_name('algorithm', config.algorithm)}: its ratio is to the sampler "
+        "already; set correction=none"
+    ]
+
+
 def _not_available(config: RunConfig) -> list[str]:
     found = []
-    if config.rollout.max_staleness > 0:
-        found.append(
-            f"rollout.max_staleness={config.rollout.max_staleness}: asynchronous rollouts are not "
-            "available in this version; set rollout.max_staleness=0"
-        )
     if isinstance(config.rollout, VllmConfig) and config.rollout.placement is Placement.remote:
         found.append(
             "rollout.placement=remote: engines on other machines are not available in this "
@@ -275,6 +305,12 @@ def _placement(config: RunConfig, machine: Machine) -> list[str]:
             f"learner processes and {max(1, config.rollout.devices)} engine devices overlap on "
             f"{gpus} GPUs; lower --nproc-per-node or rollout.devices, or set "
             "rollout.placement=shared"
+        ]
+    if placement is Placement.shared and config.rollout.max_staleness:
+        return [
+            f"rollout.placement=shared with rollout.max_staleness={config.rollout.max_staleness}: "
+            "the engine sleeps while the learner updates, so nothing is sampled ahead; set "
+            "rollout.max_staleness=0, or rollout.placement=separate"
         ]
     if placement is Placement.shared and learners > gpus:
         return [

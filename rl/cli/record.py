@@ -27,7 +27,8 @@ from rl.run.references import FILE, Recorded, read_recording, record
 from rollout.background import Runner
 from rollout.config import RecordingConfig
 from rollout.engine import Engine
-from rollout.stream import Stream, StreamSettings
+from rollout.samplings import StreamSettings
+from rollout.stream import Stream
 from rollout.supervisor import Supervisor
 
 

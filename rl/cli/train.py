@@ -55,7 +55,8 @@ from rollout.config import RecordingConfig
 from rollout.fingerprint import fingerprint, stale_parameters
 from rollout.recovery import Patience
 from rollout.replay import ReferenceEngine
-from rollout.stream import Stream, StreamSettings
+from rollout.samplings import StreamSettings
+from rollout.stream import Stream
 from rollout.supervisor import Started, Supervisor
 from rollout.transfer import PolicyEngine
 
@@ -297,7 +298,9 @@ def stream_settings(config: RunConfig) -> StreamSettings:
         temperature=config.rollout.temperature,
         top_p=config.rollout.top_p,
         seed=config.seed if config.deterministic else None,
+        groups_per_update=config.prompts_per_step,
         max_staleness=config.num_steps if replays else config.rollout.max_staleness,
+        updates_ahead=0 if replays else config.rollout.max_staleness,
     )
 
 

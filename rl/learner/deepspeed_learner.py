@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from data.types import LogProbs
+from rl.algorithms.correction import correction_weights
 from rl.config import RunConfig
 from rl.disk import sync_tree
 from rl.learner.batch import Row, dummy_row
@@ -57,6 +58,7 @@ class DeepSpeedLearner:
 
     def __init__(self, config: RunConfig, model_path: str, ranks: Ranks) -> None:
         self._algorithm = config.algorithm
+        self._weigh = correction_weights(config.correction)
         self._settings = config.learner
         self._dtype = config.model.dtype
         self._model_path = model_path
@@ -269,8 +271,11 @@ class DeepSpeedLearner:
         logprobs, entropies = self._call(self._engine, rows)
         old = logprobs.detach() if old is None else old
         ratio = policy_ratio(self._algorithm, flat, logprobs, old)
-        losses, means = token_losses(self._algorithm, flat, ratio, logprobs, old, reference)
-        diagnostics.add(flat, {"entropy": entropies} | means, ratio, old)
+        weights, weighing = self._weigh(old, flat.sampler_logprobs)
+        losses, means = token_losses(
+            self._algorithm, flat, ratio, logprobs, old, reference, weights
+        )
+        diagnostics.add(flat, {"entropy": entropies} | means | weighing, ratio, old)
         return (flat.weights * losses.masked_fill(~flat.mask, 0.0)).sum()
 
     def _set_learning_rate(self) -> float:

@@ -63,14 +63,16 @@ def token_losses(
     logprobs: Tensor,
     old_logprobs: Tensor,
     reference_logprobs: Tensor | None,
+    importance_weights: Tensor,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Losses [N], not yet averaged, and further per-token values [N] to report the means of.
 
     All tensors are [N]. `ratio` is `policy_ratio`'s; `reference_logprobs` are the initial policy's
-    where `kl_coefficient` asks for them.
+    where `kl_coefficient` asks for them; `importance_weights` (`rl.algorithms.correction`) weigh
+    the surrogate alone.
     """
     clip = (algorithm.clip_low, algorithm.clip_high)
-    losses = clipped_surrogate(ratio, flat.advantages, *clip)
+    losses = importance_weights * clipped_surrogate(ratio, flat.advantages, *clip)
     means = surrogate_metrics(ratio, flat.advantages, *clip)
     if reference_logprobs is not None:
         kl = KL[algorithm.kl_estimator](logprobs, reference_logprobs)

@@ -1,7 +1,8 @@
 """The training loop: draw, limit, roll out, score, advantages, batch, update, publish, log.
 
 Rank 0 runs it; the other ranks serve the learner (`rl.learner.ranks`). A method changes the parts
-of `Run`, never this file.
+of `Run`, never this file. The synchronous loop is the asynchronous one at staleness 0: the stream
+then has room for one update's groups, and nothing is sampled while the learner updates.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,13 +17,15 @@ from rl.algorithms.aggregation import row_weights
 from rl.algorithms.dynamic_sampling import Oversampling
 from rl.algorithms.group import Advantages
 from rl.config import RunConfig
+from rl.errors import NoBatchError
 from rl.learner.batch import minibatches_of
 from rl.learner.ranks import LearnerGroup
 from rl.limits.limit import Limit
 from rl.run.interrupts import Interrupts
 from rl.run.probe import Probe
 from rl.run.stopwatch import Stopwatch
-from rollout.stream import Judged, Request, Stream
+from rollout.samplings import Request
+from rollout.stream import Judged, Stream
 from rollout.transfer import Transfer
 
 
@@ -57,15 +60,19 @@ class Run:
     interrupts: Interrupts
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint holds beside the learner; JSON-able."""
+        """What a checkpoint holds beside the learner; JSON-able.
+
+        Prompts whose groups are still open count as not drawn: a resumed run samples them anew.
+        """
         return {
-            "sampler": self.sampler.state(),
+            "sampler": self.sampler.state(given_back=self.stream.open_prompts()),
             "memory": self.memory.state(),
             "oversampling": self.oversampling.state(),
             "limit": self.limit.state(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
+        self.stream.clear()
         self.sampler.load(state["sampler"])
         self.memory.load(state["memory"])
         self.oversampling.load(state["oversampling"])
@@ -112,25 +119,23 @@ def train(run: Run, first_step: int, after_step: AfterStep) -> None:
 
 
 def roll_out(run: Run, step: int) -> tuple[list[Group], list[list[Verdict]], float]:
-    """The judged groups of one update, and the share of the sampled groups that was kept.
+    """The judged groups of one update, and the share of the judged groups that was kept.
 
-    Draws again for groups that the stream dropped; what is kept beyond the need is dropped, too.
+    Draws again for groups that the stream dropped.
     """
-    wanted = run.config.prompts_per_step
+    wanted, updates_left = run.config.prompts_per_step, run.config.num_steps - step - 1
     judged: list[Judged] = []
-    num_sampled = 0
     for _ in range(run.config.rollout.max_resampling_rounds):
-        missing = wanted - len(judged)
-        prompts = run.sampler.draw(run.oversampling.num_prompts(missing))
-        num_sampled += len(prompts)
+        room = run.stream.room(updates_left)
+        prompts = run.sampler.draw(run.oversampling.num_prompts(room))
         run.stream.submit(
             Request(prompt=p, limit=run.limit.limit(p, step), step=step) for p in prompts
         )
-        judged += run.stream.next_batch(missing, version=step)
+        judged += run.stream.next_batch(wanted - len(judged), version=step)
         if len(judged) == wanted:
-            kept_share = (wanted + run.stream.drop_rest()) / num_sampled
+            kept_share = run.stream.end_step()
             return [j.group for j in judged], [list(j.verdicts) for j in judged], kept_share
-    raise ValueError(
+    raise NoBatchError(
         f"step {step}: {run.config.rollout.max_resampling_rounds} rounds of dynamic sampling found "
         f"{len(judged)} of {wanted} groups whose completions differ; the data are "
         "too easy or too hard for this policy: set algorithm.dynamic_sampling=false, other data, "

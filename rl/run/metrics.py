@@ -94,6 +94,8 @@ METRICS: dict[str, Metric] = {
     "sampling/chi2_token": Metric("mean squared token ratio minus one"),
     "sampling/chi2_sequence": Metric("mean squared sequence ratio minus one"),
     "sampling/effective_sample_size": Metric("(sum w)^2 / (N sum w^2) of token ratios", "share"),
+    "correction/weight_mean": Metric("mean importance weight of the trained tokens"),
+    "correction/capped_ratio": Metric("share of tokens whose weight is at the cap", "share"),
     "probe/max_logprob_gap": Metric("largest |engine - learner| log-prob after the sync", "nats"),
     # Age of the weights that sampled.
     "staleness/mean": Metric("mean age of a completion's oldest token", "versions"),
@@ -161,6 +163,7 @@ CONDITIONS: dict[str, str] = {
     "limit/custom/<part>": "limit=custom",
     "kl": "algorithm.kl_coefficient > 0",
     "kl_cov": "algorithm.kl_cov_fraction > 0",
+    "correction/": "correction=truncated",
     "probe/max_logprob_gap": "rollout.probe_tokens > 0",
     "guards/restored_step": "a guard restored an earlier checkpoint",
     "time/evaluate": HELD_OUT,

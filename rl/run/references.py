@@ -18,7 +18,8 @@ from rl.run.identity import differences, identity
 from rl.run.probe import PROBE_PROMPTS, TOLERANCE, ProbeError, max_logprob_gap
 from rollout.config import RecordingConfig
 from rollout.replay import Recording, read, read_settings
-from rollout.stream import GraderError, Judged, Request, Stream
+from rollout.samplings import Request
+from rollout.stream import GraderError, Judged, Stream
 
 FILE = "reference.recording"
 """Its name in the folder of a run that records for itself."""

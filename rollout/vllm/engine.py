@@ -52,8 +52,10 @@ class VllmEngine:
         placement: Placement,
         devices: Sequence[int] = (),
         processes: EngineProcesses,
+        keeps_cache: bool = False,
     ) -> None:
         self.loop = loop
+        self.keeps_cache = keeps_cache
         self.placement = placement
         self.devices = tuple(devices)
         self._llm: AsyncLLM | None = llm
@@ -176,7 +178,8 @@ class VllmEngine:
             await self._admission.join()
         try:
             stream = self.llm.generate(
-                tokens_input(prompt.token_ids.tolist()),
+                # The salt keeps it from the keys and values of other weights.
+                tokens_input(prompt.token_ids.tolist(), cache_salt=str(self._weight_version)),
                 sampling_parameters(sampling),
                 sampling.id,
                 priority=sampling.priority,

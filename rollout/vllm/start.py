@@ -69,6 +69,7 @@ def start_engine(
         placement=placement,
         devices=devices,
         processes=EngineProcesses(_processes(llm), output),
+        keeps_cache=config.keep_cache_on_sync,
     )
     # Errors kept by vLLM's imports keep this frame alive: `engine` alone may hold vLLM.
     del llm

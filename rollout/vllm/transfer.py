@@ -1,7 +1,7 @@
 """Carries the learner's weights into vLLM's workers, by vLLM's weight-transfer interface.
 
 All three transfers drive one cycle: pause (running requests are kept), start, one update per chunk,
-finish, forget every cached key and value, resume. They differ in how a chunk travels: shared memory
+finish, forget cached keys and values, resume. They differ in how a chunk travels: shared memory
 (CPU), NCCL broadcast (the engine has GPUs of its own), CUDA IPC (engine and learner share GPUs).
 """
 
@@ -69,9 +69,10 @@ class EngineCycle:
         with self._engine.exchange():
             await llm.update_weight_version(str(version))
             # Requests in flight are computed again: their next tokens then follow from the new
-            # weights alone, as in the learner's forward pass, and no later prompt meets old keys
-            # and values.
-            if not await llm.reset_prefix_cache(reset_running_requests=True):
+            # weights alone, as in the learner's forward pass.
+            if not self._engine.keeps_cache and not await llm.reset_prefix_cache(
+                reset_running_requests=True
+            ):
                 raise EngineError("vLLM kept key-value blocks of the old weights")
             self._engine.installed(version)
             await llm.resume_generation()

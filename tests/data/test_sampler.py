@@ -54,6 +54,17 @@ def test_a_resumed_sampler_draws_what_the_original_draws(num_prompts, seed, befo
         assert ids(resumed.draw(n)) == ids(original.draw(n))
 
 
+def test_prompts_given_back_are_drawn_first_and_once():
+    original = PromptSampler(prompts(6), seed=1)
+    drawn = ids(original.draw(4))
+    resumed = PromptSampler(prompts(6), seed=0)
+    resumed.load(original.state(given_back=drawn[1:]))
+    assert ids(resumed.draw(2)) == drawn[1:3]
+    assert resumed.state()["given_back"] == drawn[3:]
+    assert ids(resumed.draw(3)) == [drawn[3], *ids(original.draw(2))]
+    assert resumed.state() == original.state()
+
+
 def test_other_data_than_the_checkpoints_are_refused():
     state = PromptSampler(prompts(4), seed=0).state()
     with pytest.raises(ValueError, match=r"other data \(4 prompts, .*; here 5 prompts, "):

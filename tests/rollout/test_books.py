@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from data.types import Completion, Finish, Span
-from rollout.books import Books, Fate, FateRecord, room
+from rollout.books import Books, Fate, FateRecord
 
 
 def completion(completion_id, versions=(3, 5), finish=Finish.STOP):
@@ -74,13 +74,6 @@ def test_failures_more_than_a_thousand_completions_ago_are_forgotten():
 def test_a_grader_that_always_fails_is_noticed_after_eleven_completions():
     assert judged_books([True] * 10).grader_problem() is None
     assert judged_books([True] * 11).grader_problem() is not None
-
-
-@pytest.mark.parametrize(
-    ("staleness", "groups_open", "expected"), [(0, 0, 32), (0, 20, 12), (0, 40, 0), (2, 50, 46)]
-)
-def test_room_is_what_the_next_updates_can_take(staleness, groups_open, expected):
-    assert room(32, staleness, groups_open) == expected
 
 
 class Schedules(RuleBasedStateMachine):

@@ -17,7 +17,8 @@ from rollout.replay import (
     read,
     read_settings,
 )
-from rollout.stream import Request, Stream, StreamSettings
+from rollout.samplings import Request, StreamSettings
+from rollout.stream import Stream
 from tests.fakes import FakeEngine
 
 PROMPTS = [

@@ -14,14 +14,8 @@ from data.types import Finish, Prompt, Verdict
 from rollout.background import BackgroundLoop
 from rollout.books import Fate
 from rollout.engine import EngineError
-from rollout.stream import (
-    GraderError,
-    Request,
-    Stream,
-    StreamSettings,
-    as_it_is,
-    completion_seed,
-)
+from rollout.samplings import Request, StreamSettings, completion_seed
+from rollout.stream import GraderError, Stream, as_it_is
 from tests.fakes import FakeEngine
 
 RIGHT, WRONG, FAILED = Verdict(correct=True), Verdict(correct=False), Verdict(correct=None)
@@ -98,10 +92,10 @@ def test_groups_come_out_in_the_order_of_submission_whoever_ended_first(make):
 
 def test_with_staleness_the_groups_that_ended_first_come_out_first(make):
     slow_first = FakeEngine(seconds=lambda s: 0.2 if "/a/" in s.id else 0.0)
-    stream = make(slow_first, max_staleness=1)
+    stream = make(slow_first, max_staleness=1, updates_ahead=1, groups_per_update=2)
     stream.submit(requests("a", "b", "c"))
-    assert sorted(ids(stream.next_batch(2, version=0))) == ["b", "c"]
-    assert ids(stream.next_batch(1, version=0)) == ["a"]
+    assert ids(stream.next_batch(2, version=0)) == ["b", "c"]
+    assert ids(stream.next_batch(1, version=1)) == ["a"]
 
 
 def test_answers_are_judged_while_others_still_generate(loop):
@@ -176,13 +170,13 @@ def test_groups_that_no_batch_took_are_waited_for_and_dropped(make):
     )
     stream.submit(requests("a", "b", "c", "d"))
     assert ids(stream.next_batch(1, version=0)) == ["a"]
-    assert stream.drop_rest() == 2
+    assert stream.end_step() == 3 / 4
     assert stream.running == 0
     fates = {r.prompt_id: r.fate for r in records}
     assert fates == {"a": Fate.TRAINED, "b": Fate.UNUSED, "c": Fate.UNUSED, "d": Fate.UNIFORM}
     stream.submit(requests("e", step=1))
     assert ids(stream.next_batch(1, version=0)) == ["e"]
-    assert stream.drop_rest() == 0
+    assert stream.end_step() == 1.0
 
 
 def test_a_failure_among_the_groups_that_no_batch_took_is_raised(make):
@@ -193,7 +187,7 @@ def test_a_failure_among_the_groups_that_no_batch_took_is_raised(make):
     stream.submit(requests("a", "b"))
     assert ids(stream.next_batch(1, version=0)) == ["a"]
     with pytest.raises(EngineError, match="told to fail"):
-        stream.drop_rest()
+        stream.end_step()
 
 
 def test_a_completion_whose_grader_failed_leaves_its_group(make):
@@ -251,12 +245,19 @@ def test_a_group_may_be_as_old_as_the_bound(make):
 
 
 def test_room_counts_what_runs_and_what_is_ready(make):
-    stream = make(max_staleness=1)
-    assert stream.room(3) == 6
+    stream = make(max_staleness=1, updates_ahead=1, groups_per_update=3)
+    assert stream.room(9) == 6
     stream.submit(requests("a", "b"))
-    assert stream.room(3) == 4
+    assert stream.room(9) == 4
     stream.next_batch(1, version=0)
-    assert stream.room(3) == 5
+    assert stream.room(9) == 4
+    stream.end_step()
+    assert stream.room(9) == 5
+
+
+def test_room_ends_with_the_updates_that_are_left(make):
+    stream = make(max_staleness=2, updates_ahead=2, groups_per_update=3)
+    assert [stream.room(updates_left) for updates_left in (5, 2, 1, 0)] == [9, 9, 6, 3]
 
 
 def test_a_failed_request_raises_with_the_engines_message(make):

@@ -9,7 +9,8 @@ from rollout.background import BackgroundLoop
 from rollout.books import Fate
 from rollout.engine import EngineError, EngineLost, Sampling
 from rollout.recovery import Patience
-from rollout.stream import Request, Stream, StreamSettings
+from rollout.samplings import Request, StreamSettings
+from rollout.stream import Stream
 from rollout.supervisor import Started, Supervisor
 from tests.fakes import FakeEngine
 from tests.rollout.engine_contract import CONTRACT, Subject, closed_engine_refuses

@@ -33,7 +33,8 @@ from rl.cli.judging import (
 from rl.config import AlgorithmConfig, RunConfig, SamplingFilter
 from rollout.background import BackgroundLoop
 from rollout.books import Fate
-from rollout.stream import GraderError, Request, Stream, StreamSettings, as_it_is
+from rollout.samplings import Request, StreamSettings
+from rollout.stream import GraderError, Stream, as_it_is
 from tests.fakes import FakeEngine
 from tests.fault_table import AddFault
 from tests.rl.builders import completion, prompt

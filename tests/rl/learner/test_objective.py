@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rl.algorithms.aggregation import sequence_mean_token_mean
 from rl.algorithms.grpo import GrpoConfig
+from rl.algorithms.kl import KL
 from rl.algorithms.losses import importance_ratio
 from rl.algorithms.o1_pruner import O1PrunerCodeConfig, O1PrunerConfig
 from rl.config import AlgorithmConfig, KlEstimator
@@ -55,7 +56,8 @@ def loss(config: AlgorithmConfig, logprobs: Tensor, which: Sequence[int]) -> Ten
     old = torch.cat([OLD[i] for i in which])
     reference = torch.cat([REFERENCE[i] for i in which]) if config.kl_coefficient else None
     ratio = importance_ratio(logprobs, old)
-    losses, _ = token_losses(config, flat, ratio, logprobs, old, reference)
+    weights = torch.ones_like(old)
+    losses, _ = token_losses(config, flat, ratio, logprobs, old, reference, weights)
     return (flat.weights * losses.masked_fill(~flat.mask, 0.0)).sum()
 
 
@@ -122,7 +124,8 @@ def test_only_terms_that_are_asked_for_are_reported(
     logprobs, old = torch.cat(NEW), torch.cat(OLD)
     reference = torch.cat(REFERENCE) if config.kl_coefficient else None
     ratio = importance_ratio(logprobs, old)
-    _, means = token_losses(config, flatten(ROWS, CPU), ratio, logprobs, old, reference)
+    flat, weights = flatten(ROWS, CPU), torch.ones_like(old)
+    _, means = token_losses(config, flat, ratio, logprobs, old, reference, weights)
     assert {name for name in means if not name.startswith("clip_ratio/")} == reported
 
 
@@ -135,7 +138,7 @@ def o1_pruner_loss(config: AlgorithmConfig, logprobs: Tensor, which: Sequence[in
     flat = flatten([ROWS[i] for i in which], CPU)
     old = torch.cat([UPDATED[i] for i in which])
     ratio = policy_ratio(config, flat, logprobs, old)
-    losses, _ = token_losses(config, flat, ratio, logprobs, old, None)
+    losses, _ = token_losses(config, flat, ratio, logprobs, old, None, torch.ones_like(old))
     return (flat.weights * losses.masked_fill(~flat.mask, 0.0)).sum()
 
 
@@ -192,3 +195,14 @@ def test_microbatches_do_not_change_the_gradient_of_o1_pruner() -> None:
     torch.testing.assert_close(
         torch.cat([part.grad for part in parts if part.grad is not None]), whole.grad
     )
+
+
+def test_importance_weights_scale_the_surrogate_and_leave_the_kl_term_alone() -> None:
+    config, flat = GrpoConfig(kl_coefficient=0.1), flatten(ROWS, CPU)
+    logprobs, old, reference = torch.cat(NEW), torch.cat(OLD), torch.cat(REFERENCE)
+    ratio, ones = importance_ratio(logprobs, old), torch.ones_like(old)
+    plain, _ = token_losses(config, flat, ratio, logprobs, old, reference, ones)
+    none, _ = token_losses(config, flat, ratio, logprobs, old, reference, 0 * ones)
+    half, _ = token_losses(config, flat, ratio, logprobs, old, reference, 0.5 * ones)
+    torch.testing.assert_close(half - none, 0.5 * (plain - none))
+    torch.testing.assert_close(none, 0.1 * KL[config.kl_estimator](logprobs, reference))

@@ -17,7 +17,8 @@ from rl.limits.staged import StagedConfig
 from rl.run.loop import Run, roll_out
 from rollout.background import BackgroundLoop
 from rollout.config import TransformersConfig
-from rollout.stream import Stream, StreamSettings
+from rollout.samplings import StreamSettings
+from rollout.stream import Stream
 from tests.fakes import END, FakeEngine
 from tests.rewards.groups import prompt, verdicts
 from tests.rl.limits.launched import sampled

@@ -11,12 +11,14 @@ from data.sampler import PromptSampler
 from data.types import Completion, Prompt, Verdict
 from rl.algorithms.dynamic_sampling import Oversampling
 from rl.config import ConstantLimitConfig, OversamplingConfig, RunConfig
+from rl.errors import NoBatchError
 from rl.limits.constant import build_limit
 from rl.run.loop import Run, roll_out
 from rollout.background import BackgroundLoop
 from rollout.books import Fate, FateRecord
 from rollout.config import RolloutConfig
-from rollout.stream import Stream, StreamSettings
+from rollout.samplings import StreamSettings
+from rollout.stream import Stream
 from tests.fakes import FakeEngine
 from tests.rl.builders import prompt
 
@@ -30,20 +32,30 @@ async def verify(prompt: Prompt, completion: Completion) -> Verdict:
 class Parts:
     """A run whose stream keeps the groups of the prompts in `kept`."""
 
-    def __init__(self, loop: BackgroundLoop, kept: str, **oversampling: float) -> None:
+    def __init__(
+        self, loop: BackgroundLoop, kept: str, max_staleness: int = 0, **oversampling: float
+    ) -> None:
         self.records: list[FateRecord] = []
+        self.engine = FakeEngine()
         self.stream = Stream(
-            FakeEngine(),
+            self.engine,
             verify,
             lambda group, verdicts: group.prompt.id in kept,
             loop,
-            StreamSettings(group_size=2),
+            StreamSettings(
+                group_size=2,
+                groups_per_update=2,
+                max_staleness=max_staleness,
+                updates_ahead=max_staleness,
+            ),
             self.records.append,
         )
         self.sampler = PromptSampler([prompt(name) for name in NAMES], seed=0)
         unused = cast(Any, SimpleNamespace())
         self.run = Run(
-            config=RunConfig(prompts_per_step=2, rollout=RolloutConfig(max_resampling_rounds=3)),
+            config=RunConfig(
+                prompts_per_step=2, num_steps=4, rollout=RolloutConfig(max_resampling_rounds=3)
+            ),
             sampler=self.sampler,
             memory=PromptMemory(),
             oversampling=Oversampling(OversamplingConfig(**cast(Any, oversampling))),
@@ -106,7 +118,7 @@ def test_oversampling_asks_once_and_drops_what_it_does_not_need(loop: Background
 def test_data_on_which_nothing_differs_stop_the_run(loop: BackgroundLoop) -> None:
     parts = Parts(loop, kept=order()[0])
     with pytest.raises(
-        ValueError, match="step 0: 3 rounds of dynamic sampling found 1 of 2 groups"
+        NoBatchError, match="step 0: 3 rounds of dynamic sampling found 1 of 2 groups"
     ):
         roll_out(parts.run, 0)
 
@@ -118,3 +130,41 @@ def test_a_checkpoint_holds_what_oversampling_predicts_from(loop: BackgroundLoop
     other.load(run.state())
     assert other.state() == run.state()
     assert other.oversampling.state() == {"kept_shares": [0.5]}
+
+
+def test_asynchronous_runs_train_on_every_group_in_time(loop: BackgroundLoop) -> None:
+    parts = Parts(loop, kept=NAMES, max_staleness=1)
+    trained: list[str] = []
+    for step in range(4):
+        groups, _, kept_share = roll_out(parts.run, step)
+        oldest = min(c.weight_versions[0] for group in groups for c in group.completions)
+        assert oldest >= step - 1 and kept_share == 1.0
+        trained += [group.prompt.id for group in groups]
+        parts.engine.weight_version += 1
+    assert sorted(trained) == sorted(order())
+    assert parts.sampler.state()["position"] == 8
+    assert parts.stream.open_prompts() == []
+
+
+def test_prompts_whose_groups_are_open_count_as_not_drawn_in_a_checkpoint(
+    loop: BackgroundLoop,
+) -> None:
+    parts = Parts(loop, kept=NAMES, max_staleness=1)
+    roll_out(parts.run, 0)
+    state = parts.run.state()
+    resumed = Parts(loop, kept=NAMES, max_staleness=1)
+    resumed.run.load(state)
+    assert resumed.run.state() == state
+    groups, _, _ = roll_out(resumed.run, 1)
+    assert [group.prompt.id for group in groups] == order()[2:4]
+    assert resumed.stream.open_prompts() == order()[4:6]
+
+
+def test_loading_a_state_drops_what_the_stream_held(loop: BackgroundLoop) -> None:
+    parts = Parts(loop, kept=NAMES, max_staleness=1)
+    state = parts.run.state()
+    roll_out(parts.run, 0)
+    parts.run.load(state)
+    assert parts.stream.open_prompts() == [] and parts.stream.running == 0
+    assert parts.run.state() == state
+    assert sum(parts.stream.fates.values()) == 8

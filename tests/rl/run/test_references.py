@@ -25,7 +25,8 @@ from rl.run.references import (
 )
 from rollout.background import BackgroundLoop
 from rollout.config import ReplayConfig
-from rollout.stream import GraderError, Stream, StreamSettings
+from rollout.samplings import StreamSettings
+from rollout.stream import GraderError, Stream
 from tests.fakes import FakeEngine
 from tests.rl.builders import prompt
 

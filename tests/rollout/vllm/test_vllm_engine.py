@@ -1,4 +1,5 @@
 import asyncio
+import dataclasses
 import itertools
 import time
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from data.types import Completion, Prompt
+from rollout.continuation import extended
 from rollout.engine import EngineError, Sampling
 from tests.rollout.engine_contract import CONTRACT, Subject
 from tests.rollout.vllm.reference import log_prob_gap, reference_log_probs
@@ -75,18 +77,22 @@ def test_cancelled_request_leaves_the_engine(lab_engine):
     assert len(lab_engine.sample(4, 4)) == 4
 
 
-def test_requests_in_flight_go_on_with_new_weights_and_say_so(lab_weights):
-    """The first completion to end shows that the others are under way."""
+COUNT, HOT = 48, 2.0
+
+
+def published_in_flight(lab_weights, name):
+    """Answers under way while the weights change, and what old and new weights say about them.
+
+    The first completion to end shows that the others are under way.
+    """
     engine, loop = lab_weights.engine, lab_weights.loop
-    old, old_model = engine.weight_version, lab_weights.model()
-    model = lab_weights.model()
+    old, models = engine.weight_version, [lab_weights.model(), lab_weights.model()]
     with torch.no_grad():
-        for parameter in model.parameters():
+        for parameter in models[1].parameters():
             parameter.mul_(1.05)
-    count, hot = 48, 2.0
-    prompts = list(itertools.islice(itertools.cycle(lab_weights.prompts), count))
+    prompts = list(itertools.islice(itertools.cycle(lab_weights.prompts), COUNT))
     samplings = [
-        Sampling(id=f"flight-{i}", limit=500, temperature=hot, seed=i) for i in range(count)
+        Sampling(id=f"{name}-{i}", limit=500, temperature=HOT, seed=i) for i in range(COUNT)
     ]
 
     async def together() -> list[Completion]:
@@ -94,22 +100,48 @@ def test_requests_in_flight_go_on_with_new_weights_and_say_so(lab_weights):
         return list(await asyncio.gather(*(engine.sample(p, s) for p, s in pairs)))
 
     future = loop.submit(together())
-    wait_for(lambda: engine.llm.get_num_unfinished_requests() == count)
-    wait_for(lambda: engine.llm.get_num_unfinished_requests() < count)
-    new = lab_weights.publish(list(model.named_parameters()))
+    wait_for(lambda: engine.llm.get_num_unfinished_requests() == COUNT)
+    wait_for(lambda: engine.llm.get_num_unfinished_requests() < COUNT)
+    new = lab_weights.publish(list(models[1].named_parameters()))
     completions = future.result()
     assert (old, new) in {completion.weight_versions for completion in completions}
     pairs = list(zip(prompts, completions, strict=True))
     expected = {
-        old: reference_log_probs(old_model, pairs, hot, 1.0),
-        new: reference_log_probs(model, pairs, hot, 1.0),
+        version: reference_log_probs(model, pairs, HOT, 1.0)
+        for version, model in zip((old, new), models, strict=True)
     }
-    for index, completion in enumerate(completions):
-        assert completion.num_tokens == len(completion.token_ids)
-        for span in completion.spans:
-            wanted = expected[span.weight_version][index][span.start : span.stop]
-            got = completion.logprobs[span.start : span.stop]
-            np.testing.assert_allclose(got, wanted, atol=1e-3)
+    return pairs, expected, models[1]
+
+
+def gaps(pairs, expected, version):
+    """Largest difference of the engine's log-probs to the reference, per span of `version`."""
+    return [
+        np.abs(completion.logprobs - expected[version][index].numpy())[span.start : span.stop].max()
+        for index, (_, completion) in enumerate(pairs)
+        for span in completion.spans
+        if span.weight_version == version
+    ]
+
+
+def test_requests_in_flight_go_on_with_new_weights_and_say_so(lab_weights):
+    pairs, expected, _ = published_in_flight(lab_weights, "flight")
+    for version in expected:
+        assert max(gaps(pairs, expected, version)) < 1e-3
+    assert all(c.num_tokens == len(c.token_ids) for _, c in pairs)
+
+
+def test_the_cache_of_old_weights_is_kept_for_answers_in_flight_and_for_no_others(
+    lab_weights, monkeypatch
+):
+    monkeypatch.setattr(lab_weights.engine, "keeps_cache", True)
+    pairs, expected, model = published_in_flight(lab_weights, "kept")
+    old, new = expected
+    assert max(gaps(pairs, expected, old)) < 1e-3
+    assert max(gaps(pairs, expected, new)) > 1e-3
+    repeated = [extended(p, c.token_ids[:96]) for p, c in pairs if len(c.token_ids) > 96]
+    assert len(repeated) >= 4
+    again = dataclasses.replace(lab_weights, prompts=repeated)
+    assert log_prob_gap(model, again.sample(len(repeated), 16))[0] < 1e-3
 
 
 def wait_for(condition, seconds=60.0):
