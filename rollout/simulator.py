@@ -10,17 +10,17 @@ is replaced at once.
 
 import heapq
 import itertools
-from collections import Counter, defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from rollout import simulated_replica
-from rollout.deadlines import may_take, room
 from rollout.simulated_cluster import Cluster, Workload
 from rollout.simulated_lengths import Lengths
 from rollout.simulated_replica import Ended, Replica
+from rollout.staleness import choose, room
 from rollout.timeline import LEARNER, Activity, Kind
 
 
@@ -72,7 +72,8 @@ class _Group:
     name: str
     predicted: float
     missing: int
-    deadline: int | None = None
+    deadline: int
+    is_ready: bool = False
     completions: list[dict[int, float]] = field(default_factory=list)
 
 
@@ -112,9 +113,9 @@ class _World:
         self._ends: list[tuple[float, int, int]] = []
         self._stamps = [0] * cluster.num_replicas
         self._num_groups = itertools.count()
-        self._num_accepted = 0
-        self._running: Counter[int] = Counter()
-        self._ready: dict[int, deque[_Group]] = {}
+        self._open: list[_Group] = []
+        self._num_ready = 0
+        self._num_taken = 0
         self._tokens: defaultdict[int, float] = defaultdict(float)
         self._oldest: defaultdict[int, float] = defaultdict(float)
         self._num_samples = 0
@@ -123,15 +124,16 @@ class _World:
     def step(self) -> None:
         """One update, from the first request that is missing to the weights on the engines."""
         self._fill()
-        while not self._may_take():
+        while (taken := self._choose()) is None:
             self._next_event()
-        self._train_on(self._take())
+        self._train_on(self._take(taken))
         self._busy(Kind.LEARN, self._cluster.learner_seconds)
         for index, replica in enumerate(self._replicas):
             replica.publish(self._now, self._version + 1, self._cluster.publish_seconds)
             self._look_again(index)
         self._busy(Kind.PUBLISH, self._cluster.publish_seconds)
         self._version += 1
+        self._num_taken = 0
 
     def totals(self) -> _Totals:
         """Everything since the beginning."""
@@ -150,20 +152,25 @@ class _World:
     def _fill(self) -> None:
         """Submits as many groups as may start."""
         workload = self._workload
-        count = room(self._version, workload.num_groups, workload.max_staleness, self._num_accepted)
+        count = room(workload.num_groups, workload.max_staleness, self._num_taken, len(self._open))
         if count:
             drawn = workload.lengths(self._length_rng, count, workload.group_size)
             touched = set()
             for index in self._cluster.order(drawn.predicted.tolist()):
                 touched |= self._submit(drawn, index)
-            self._num_accepted += count
             for replica in touched:
                 self._start_queued(replica)
 
     def _submit(self, drawn: Lengths, index: int) -> set[int]:
         """Sends a group's completions to their replicas; returns which."""
         predicted = float(drawn.predicted[index])
-        group = _Group(f"group {next(self._num_groups)}", predicted, self._workload.group_size)
+        group = _Group(
+            f"group {next(self._num_groups)}",
+            predicted,
+            self._workload.group_size,
+            deadline=self._version + self._workload.max_staleness,
+        )
+        self._open.append(group)
         places = self._cluster.place(self._loads, self._workload.group_size)
         cached: set[int] = set()
         for num_tokens, place in zip(drawn.tokens[index].tolist(), places, strict=True):
@@ -178,12 +185,7 @@ class _World:
         return cached
 
     def _start_queued(self, index: int) -> None:
-        replica = self._replicas[index]
-        for sequence in replica.start_queued(self._now):
-            if sequence.owner.deadline is None:
-                deadline = replica.weight_version + self._workload.max_staleness
-                sequence.owner.deadline = deadline
-                self._running[deadline] += 1
+        self._replicas[index].start_queued(self._now)
         self._look_again(index)
 
     def _look_again(self, index: int) -> None:
@@ -210,26 +212,30 @@ class _World:
         group.completions.append(ended.by_version)
         group.missing -= 1
         if group.missing == 0:
-            assert group.deadline is not None
-            self._running[group.deadline] -= 1
-            if self._keep_rng.random() < self._workload.kept_share:
-                self._ready.setdefault(group.deadline, deque()).append(group)
-            else:
-                self._num_accepted -= 1
+            group.is_ready = bool(self._keep_rng.random() < self._workload.kept_share)
+            self._num_ready += group.is_ready
+            if not group.is_ready:
+                self._open.remove(group)
 
-    def _may_take(self) -> bool:
-        ready = {deadline: len(groups) for deadline, groups in self._ready.items()}
-        return may_take(ready, self._running, self._version, self._workload.num_groups)
+    def _choose(self) -> list[int] | None:
+        """Positions of the groups that the update takes; None while it waits."""
+        num_groups = self._workload.num_groups
+        if self._num_ready < num_groups:
+            return None
+        return choose(
+            [group.is_ready for group in self._open],
+            [group.deadline for group in self._open],
+            num_groups,
+            self._version,
+            num_groups,
+        )
 
-    def _take(self) -> list[_Group]:
-        batch: list[_Group] = []
-        for deadline in sorted(self._ready):
-            groups = self._ready[deadline]
-            while groups and len(batch) < self._workload.num_groups:
-                batch.append(groups.popleft())
-            if not groups:
-                del self._ready[deadline]
-        self._running = +self._running
+    def _take(self, positions: Sequence[int]) -> list[_Group]:
+        batch = [self._open[position] for position in positions]
+        taken = set(positions)
+        self._open = [g for position, g in enumerate(self._open) if position not in taken]
+        self._num_ready -= len(batch)
+        self._num_taken += len(batch)
         return batch
 
     def _train_on(self, batch: Sequence[_Group]) -> None:

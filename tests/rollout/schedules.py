@@ -19,7 +19,8 @@ from data.types import Finish, Prompt, Verdict
 from rollout.books import Fate
 from rollout.engine import independently
 from rollout.recovery import Patience
-from rollout.stream import GraderError, Request, Stream, StreamSettings, completion_seed
+from rollout.samplings import Request, StreamSettings, completion_seed
+from rollout.stream import GraderError, Stream
 from rollout.supervisor import Started, Supervisor
 from tests.rollout.timed_engine import TimedEngine, Weights
 from tests.virtual_time import VirtualLoop, supervised_in_virtual_time
@@ -48,7 +49,6 @@ class Schedule:
     grader_fails: float
     aborts: float
     engine_dies: float
-    submits_while_learning: bool
     closes_early: bool
 
 
@@ -68,7 +68,6 @@ def drawn(seed):
         grader_fails=draw.choice([0.0, 0.0, 0.03]),
         aborts=draw.choice([0.0, 0.0, 0.03]),
         engine_dies=draw.choice([0.0, 0.0, 0.3]),
-        submits_while_learning=draw.random() < 0.7,
         closes_early=draw.random() < 0.1,
     )
 
@@ -190,7 +189,9 @@ class _Run:
             StreamSettings(
                 group_size=schedule.group_size,
                 seed=RUN_SEED,
+                groups_per_update=schedule.num_groups,
                 max_staleness=schedule.max_staleness,
+                updates_ahead=schedule.max_staleness,
             ),
             self.ledger.tell,
             sample_group=self.sample_group,
@@ -200,39 +201,34 @@ class _Run:
     def train(self):
         for step in range(self.schedule.num_steps):
             if self.schedule.closes_early and step == 1:
-                self.submit(step, self.stream.room(self.schedule.num_groups))
+                self.submit(step, self.stream.room(self.schedule.num_steps))
                 self.wait(1.0)
                 return
             batch = self.roll_out(step)
             self.check(batch, step)
             self.batches.append(batch)
-            self.learn(step)
+            self.learn()
             self.version = step + 1
             self.publish_to(self.engine, self.version)
 
     def roll_out(self, step):
         batch, num_groups = [], self.schedule.num_groups
         for _ in range(MOST_ROUNDS):
-            missing = self.stream.room(num_groups) - len(batch)
-            self.submit(step, drawn_for(self.schedule, missing))
+            room = self.stream.room(self.schedule.num_steps - step - 1)
+            self.submit(step, drawn_for(self.schedule, room))
             batch += self.stream.next_batch(num_groups - len(batch), version=step)
             if len(batch) == num_groups:
+                self.stream.end_step()
+                self.check_dropped()
                 return batch
         raise AssertionError(f"step {step}: {len(batch)} of {num_groups} groups came")
 
     def submit(self, step, count):
-        first, self.num_drawn = self.num_drawn, self.num_drawn + max(0, count)
+        first, self.num_drawn = self.num_drawn, self.num_drawn + count
         prompts = [PROMPTS[i % len(PROMPTS)] for i in range(first, self.num_drawn)]
         self.stream.submit([Request(prompt=p, limit=LIMIT, step=step) for p in prompts])
 
-    def learn(self, step):
-        if self.schedule.max_staleness == 0:
-            self.stream.drop_rest()
-            assert self.ledger.submitted == set(self.ledger.fates), "a dropped group has no fate"
-        elif self.schedule.submits_while_learning:
-            # One update's worth of groups less than after it: they are sampled by older weights.
-            num_groups = self.schedule.num_groups
-            self.submit(step, self.stream.room(num_groups) - num_groups)
+    def learn(self):
         self.wait(self.draw.expovariate(1 / self.draw.choice([0.1, 3.0, 20.0])))
 
     def check(self, batch, step):
@@ -245,6 +241,13 @@ class _Run:
                 fate = self.ledger.fates.get(completion.id)
                 assert fate is Fate.TRAINED, f"{completion.id} is trained on, its fate is {fate}"
         self.check_books()
+
+    def check_dropped(self):
+        """Nothing grows too old, and a synchronous step leaves nothing behind."""
+        fates = self.ledger.fates
+        assert Fate.STALE not in fates.values(), "a group went stale"
+        open_ones = self.ledger.submitted - set(fates)
+        assert self.schedule.max_staleness or not open_ones, f"without a fate: {sorted(open_ones)}"
 
     def check_books(self):
         self.loop.run_ready()

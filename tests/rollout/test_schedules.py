@@ -55,7 +55,7 @@ def test_10000_schedules_keep_every_rule():
 
 
 def test_a_schedule_repeats():
-    first, second = play(drawn(11)), play(drawn(11))
+    first, second = play(drawn(12)), play(drawn(12))
     assert answers(first) == answers(second) and len(first) >= 2
 
 
@@ -144,7 +144,7 @@ def test_a_stream_that_takes_whatever_ends_first_is_not_the_synchronous_run():
     """Staleness 0 hands out groups in their order; one that does not is another run."""
 
     def build(engine, verify, keep, loop, settings, on_fate, **more):
-        hasty = dataclasses.replace(settings, max_staleness=1)
+        hasty = dataclasses.replace(settings, max_staleness=1, updates_ahead=1)
         return Stream(engine, verify, keep, loop, hasty, on_fate, **more)
 
     schedules = asynchronous(40, max_staleness=0, aborts=0.0, grader_fails=0.0)

@@ -76,7 +76,7 @@ def test_no_step_generates_for_longer_than_a_window_on_every_slot(window, replic
     report = simulate_windows(cluster, workload, window, 5, seed)
     longest = 6 * window * cluster.decode_seconds(running)
     assert 6.0 < report.seconds_per_step <= 6.0 + longest
-    assert report.tokens_per_second * report.seconds_per_step <= 6 * window
+    assert report.tokens_per_second * report.seconds_per_step <= 6 * window * (1 + 1e-9)
 
 
 def test_an_empty_window_is_refused():
