@@ -9,7 +9,7 @@ from rollout.engine import Sampling
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A prompt to sample a group of, in step `step` of the run, up to `limit` tokens each."""
+    """A prompt to sample a group of, up to `limit` tokens each, by the weights of version `step`."""
 
     prompt: Prompt
     limit: int

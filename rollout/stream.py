@@ -177,7 +177,7 @@ class Stream:
                 prompt=request.prompt,
                 pairs=[None] * self._settings.group_size,
                 missing=self._settings.group_size,
-                deadline=self._engine.weight_version + self._settings.max_staleness,
+                deadline=request.step + self._settings.max_staleness,
             )
             self._open.append(group)
             samplings = self._samplings(request)
