@@ -67,7 +67,7 @@ class TreeState:
         self._growth = growth
         self._random = random
         self._running: dict[str, Path] = {}
-        self._leaves: list[Leaf] = []
+        self._continuable: list[Leaf] = []
         self._num_started = 0
 
     def begin(self) -> list[Start]:
@@ -85,7 +85,8 @@ class TreeState:
             return Moves(None, self._fork(self._running.pop(segment_id)))
         del self._running[segment_id]
         leaf = Leaf(segments=path.segments, finish=finish)
-        self._leaves.append(leaf)
+        if finish is not Finish.ABORTED:
+            self._continuable.append(leaf)
         return Moves(leaf, self._hand_on(path))
 
     def _finish(self, segments: Segments) -> Finish | None:
@@ -124,7 +125,7 @@ class TreeState:
 
     def _fall_back(self, missing: int) -> list[Start]:
         prefixes = restarts(
-            self._leaves,
+            self._continuable,
             missing,
             copies=self._random.randint(*self._growth.divergence),
             candidates=self._growth.candidates,

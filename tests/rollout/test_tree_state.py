@@ -6,12 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.types import Finish
+from rollout.fallback import all_leaves, before_unlikely
 from rollout.segments import num_tokens, token_ids
 from rollout.tree_config import Divergence, FallbackAt, FallbackFrom
 from rollout.tree_options import CANDIDATES, CUTS, deals
-from tests.rollout.trees import Grown, begun, grow
+from rollout.tree_state import Start
+from tests.rollout.trees import Grown, begun, grow, sampled
 
-NEVER = lambda start: False  # noqa: E731
 RULES = st.fixed_dictionaries(
     {
         "depth": st.integers(1, 6),
@@ -22,6 +23,10 @@ RULES = st.fixed_dictionaries(
         "cut": st.sampled_from([CUTS[name] for name in FallbackAt]),
     }
 )
+
+
+def never(start: Start) -> bool:
+    return False
 
 
 def level(grown: Grown, stopping: int = 0) -> int:
@@ -75,7 +80,7 @@ def test_subtree_that_runs_ahead_takes_no_leaf_from_a_slower_one() -> None:
     while fast := [start for start in grown.running if start is not slow]:
         grown.end(fast[0])
     assert len(grown.leaves) == 4
-    grow(grown, Random(0), NEVER)
+    grow(grown, Random(0), never)
     roots = [leaf.segments[0].id for leaf in grown.leaves]
     assert roots == ["t/s0"] * 4 + ["t/s1"] * 4
 
@@ -86,8 +91,15 @@ def test_tree_without_a_running_path_begins_again_inside_a_leaf() -> None:
     grown.end(only, num_tokens=2)
     # three copies of the one candidate, cut to no segment, hold the seven missing leaves
     assert [start.segments for start in grown.running] == [(), (), ()]
-    grow(grown, Random(0), NEVER)
+    grow(grown, Random(0), never)
     assert len(grown.leaves) == 8
+
+
+def test_aborted_response_is_a_leaf_that_nothing_continues() -> None:
+    grown = begun(3, first_divergence=(1, 1), candidates=all_leaves, cut=before_unlikely)
+    leaf, starts = grown.state.ended("t/s0", sampled([], Finish.ABORTED))
+    assert leaf is not None and leaf.finish is Finish.ABORTED
+    assert [start.segments for start in starts] == [(), ()]
 
 
 def test_last_segment_runs_to_the_limit_and_all_leaves_part_before_it() -> None:
@@ -103,7 +115,7 @@ def test_tree_of_depth_one_is_one_request_for_each_leaf() -> None:
 
 
 def test_tree_of_width_one_is_a_chain() -> None:
-    grown = grow(begun(1, limit=10), Random(0), NEVER)
+    grown = grow(begun(1, limit=10), Random(0), never)
     (leaf,) = grown.leaves
     assert [num_tokens((segment,)) for segment in leaf.segments] == [4, 4, 2]
 
@@ -112,7 +124,7 @@ def test_text_ends_a_path_at_the_end_of_a_segment() -> None:
     def ending(segments):
         return Finish.REPETITION if len(segments) == 2 else None
 
-    grown = grow(begun(2, limit=100, ending=ending), Random(0), NEVER)
+    grown = grow(begun(2, limit=100, ending=ending), Random(0), never)
     assert [(leaf.finish, num_tokens(leaf.segments)) for leaf in grown.leaves] == [
         (Finish.REPETITION, 8),
         (Finish.REPETITION, 8),
