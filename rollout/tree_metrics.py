@@ -1,11 +1,13 @@
 """What trees save and what they cost in diversity, from groups alone, whoever sampled them."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import chain, combinations, pairwise
+from math import prod
 from statistics import fmean
 
 from data.types import Completion, Group, Verdict
-from rollout.segments import segment_lengths
+from rollout.segments import segment_ids, segment_lengths
 
 Ngram = tuple[int, ...]
 
@@ -27,6 +29,20 @@ def sampled_tokens_per_leaf(groups: Sequence[Group]) -> float:
 def saved_share(groups: Sequence[Group]) -> float:
     """1 - sampled tokens / tokens of all completions: 0 for independent completions."""
     return 1 - sum(map(sampled_tokens, groups)) / sum(sum(group.lengths) for group in groups)
+
+
+def leaf_masses(group: Group) -> list[float]:
+    """The share of the policy's probability that each completion stands for [G]; in sum 1.
+
+    Split evenly wherever paths part. A path that ends early hands its leaves to those that go on,
+    so long responses have more leaves than the policy gives them: means over leaves, of length
+    above all, are not the policy's. Means weighted by mass are, but for what a fallback added.
+    """
+    paths = [["", *path] for path in segment_ids(group.completions)]
+    children: dict[str, set[str]] = defaultdict(set)
+    for parent, child in chain.from_iterable(map(pairwise, paths)):
+        children[parent].add(child)
+    return [prod(1 / len(children[parent]) for parent in path[:-1]) for path in paths]
 
 
 def mixed_share(verdicts: Sequence[Sequence[Verdict]]) -> float:

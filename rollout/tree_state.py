@@ -10,6 +10,9 @@ carries its part of both sums: `Path.leaves` of w - f and `Path.branches` of b f
 waits for a level, and no path loses leaves to one that was faster. In step and without ends both
 rules make min(w, b ** level) paths. After every event the leaves that running paths hold and those
 that have ended are w together.
+
+As in TreePO, what ends early gives its leaves to what goes on: long responses have more leaves than
+the policy gives them, the more the fewer paths part at the prompt (`tree_metrics.leaf_masses`).
 """
 
 from collections.abc import Callable

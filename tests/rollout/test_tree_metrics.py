@@ -10,6 +10,7 @@ from rollout.engine import Sampling
 from rollout.segments import leaf_completion
 from rollout.tree_metrics import (
     distinct_answers,
+    leaf_masses,
     mixed_share,
     ngram_overlap,
     sampled_tokens,
@@ -64,6 +65,33 @@ def test_sampled_tokens_are_those_of_all_segments_ever_started(width, limit, ran
     tree = tree_of(grown)
     spent = sum(len(part.completion.token_ids) for part in grown.segments.values())
     assert sampled_tokens(tree) == spent <= sum(tree.lengths)
+
+
+def test_mass_is_split_evenly_where_paths_part() -> None:
+    # two ways from the prompt; one of them parts again
+    tree = group(
+        completion("x", SHARED, segment("s1", [5, 6])),
+        completion("y", SHARED, segment("s2", [7])),
+        completion("z", segment("s3", [1])),
+    )
+    assert leaf_masses(tree) == [0.25, 0.25, 0.5]
+    assert leaf_masses(ALONE) == [0.5, 0.5]
+
+
+def test_means_by_mass_are_nearly_the_policys_where_means_over_leaves_are_too_long() -> None:
+    """Half of all segments stop after their first token, the others are full, up to two each."""
+
+    def lengths(seed: int) -> tuple[float, float]:
+        random, grown = Random(seed), begun(8, limit=8, seed=seed, first_divergence=(4, 4))
+        while grown.running:
+            grown.end(grown.running[0], 1 if random.random() < 0.5 else None)
+        tree = tree_of(grown)
+        return float(np.dot(leaf_masses(tree), tree.lengths)), float(np.mean(tree.lengths))
+
+    by_mass, over_leaves = np.mean([lengths(seed) for seed in range(800)], axis=0)
+    # the policy: 1 token (half), 4 + 1 (a quarter), 4 + 4 (a quarter), on average 3.75;
+    # all four first paths stop in one tree of 16, whose fallback the masses do not undo
+    assert by_mass == pytest.approx(3.75, abs=0.25) and over_leaves > 4.5
 
 
 def test_mixed_groups_hold_a_right_and_a_wrong_completion() -> None:
