@@ -54,6 +54,9 @@ class TreeConfig:
     divergence: Divergence = Divergence.even
     divergence_temperature: float = 1.0
     """Of the softmax over log-probs; `divergence=even` has none."""
+    restart_at_once: bool = False
+    """What a path leaves when it ends starts anew by the fallback, instead of going to the paths
+    that run, which are the longer ones (ours; `fallback_at=prompt` biases lengths least)."""
     fallback_from: FallbackFrom = FallbackFrom.ended
     fallback_at: FallbackAt = FallbackAt.random
     stop_at_repetition: bool = True

@@ -49,6 +49,7 @@ def growth_of(config: TreeConfig, decode: Decode) -> Growth:
         first_divergence=(config.first_divergence_least, config.first_divergence_most),
         divergence=(config.divergence_least, config.divergence_most),
         deal=deals(config.divergence_temperature)[config.divergence],
+        restart_at_once=config.restart_at_once,
         candidates=CANDIDATES[config.fallback_from],
         cut=CUTS[config.fallback_at],
         ending=partial(finish_by_text, tests=text_tests(config), decode=decode),

@@ -13,6 +13,7 @@ that have ended are w together.
 
 As in TreePO, what ends early gives its leaves to what goes on: long responses have more leaves than
 the policy gives them, the more the fewer paths part at the prompt (`tree_metrics.leaf_masses`).
+`Growth.restart_at_once`, which is ours, gives them to new paths instead.
 """
 
 from collections.abc import Callable
@@ -39,6 +40,8 @@ class Growth:
     first_divergence: tuple[int, int]
     divergence: tuple[int, int]
     deal: Deal
+    restart_at_once: bool
+    """What a path leaves when it ends begins again inside the leaves, though others run."""
     candidates: Candidates
     cut: Cut
     ending: Ending
@@ -111,9 +114,9 @@ class TreeState:
         return [self._start(path.segments, leaves) for leaves in even_shares(path.leaves, count)]
 
     def _hand_on(self, path: Path) -> list[Start]:
-        """The leaves and branches of a path that is over go to the others, evenly."""
+        """The leaves and branches of a path that is over go to the others, evenly, if at all."""
         missing = path.leaves - 1
-        if not self._running:
+        if self._growth.restart_at_once or not self._running:
             return self._fall_back(missing) if missing else []
         leaves = even_shares(missing, len(self._running))
         branches = even_shares(path.branches, len(self._running))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.types import Finish
-from rollout.fallback import all_leaves, before_unlikely
+from rollout.fallback import all_leaves, at_prompt, before_unlikely
 from rollout.segments import num_tokens, token_ids
 from rollout.tree_config import Divergence, FallbackAt, FallbackFrom
 from rollout.tree_options import CANDIDATES, CUTS, deals
@@ -19,6 +19,7 @@ RULES = st.fixed_dictionaries(
         "first_divergence": st.tuples(st.integers(1, 3), st.integers(3, 9)),
         "divergence": st.tuples(st.integers(1, 2), st.integers(2, 4)),
         "deal": st.sampled_from([deals(1.0)[name] for name in Divergence]),
+        "restart_at_once": st.booleans(),
         "candidates": st.sampled_from([CANDIDATES[name] for name in FallbackFrom]),
         "cut": st.sampled_from([CUTS[name] for name in FallbackAt]),
     }
@@ -93,6 +94,19 @@ def test_tree_without_a_running_path_begins_again_inside_a_leaf() -> None:
     assert [start.segments for start in grown.running] == [(), (), ()]
     grow(grown, Random(0), never)
     assert len(grown.leaves) == 8
+
+
+def test_restart_at_once_leaves_the_running_paths_what_they_hold() -> None:
+    grown = begun(8, limit=100, restart_at_once=True, cut=at_prompt)
+    first, second = grown.running
+    assert [start.segments for start in grown.end(first, num_tokens=1)] == [(), ()]
+    while under := [s for s in grown.running if s is second or "t/s1" in prefix_ids(s)]:
+        grown.end(under[0])
+    assert len(grown.leaves) == 1 + 4
+
+
+def prefix_ids(start: Start) -> list[str]:
+    return [segment.id for segment in start.segments]
 
 
 def test_aborted_response_is_a_leaf_that_nothing_continues() -> None:

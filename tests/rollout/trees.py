@@ -19,6 +19,7 @@ EVEN = Growth(
     first_divergence=(2, 2),
     divergence=(2, 2),
     deal=as_held,
+    restart_at_once=False,
     candidates=ended_leaves,
     cut=at_random,
     ending=lambda segments: None,
