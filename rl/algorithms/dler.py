@@ -50,15 +50,24 @@ def whitened_over_tokens(
 ) -> list[list[float]]:
     """A_i = (a_i - mean a) / sqrt(var a + 1e-8), each a_i counted once for each of its n_i tokens.
 
-    REINFORCE++-baseline (arXiv:2501.03262) and DLER's released code: var with Bessel's correction.
-    Rewards and response tokens [P][G]. The mean of a over tokens is not 0 in general.
+    REINFORCE++-baseline (arXiv:2501.03262) and DLER's released code: a_i = R_i - mean of its group,
+    rewards and response tokens [P][G]. The mean of a over tokens is not 0 in general.
     """
-    centred = [_centred(group) for group in rewards]
-    values = list(chain.from_iterable(centred))
+    return token_whitened([_centred(group) for group in rewards], lengths)
+
+
+def token_whitened(
+    values: Sequence[Sequence[float]], lengths: Sequence[Sequence[int]]
+) -> list[list[float]]:
+    """(a_i - mean a) / sqrt(var a + 1e-8), mean and var over tokens: a_i counts n_i times.
+
+    Values and response tokens [P][G]; var with Bessel's correction.
+    """
+    every = list(chain.from_iterable(values))
     tokens = list(chain.from_iterable(lengths))
-    mean, total = fmean(values, tokens), sum(tokens)
-    variance = fmean(((value - mean) ** 2 for value in values), tokens)
-    return _whitened(centred, mean, variance * total / max(total - 1, 1))
+    mean, total = fmean(every, tokens), sum(tokens)
+    variance = fmean(((value - mean) ** 2 for value in every), tokens)
+    return _whitened(values, mean, variance * total / max(total - 1, 1))
 
 
 def dler(config: DlerConfig) -> Advantages:
@@ -83,6 +92,6 @@ def _centred(rewards: Sequence[float]) -> list[float]:
     return list(rewards) if len(rewards) == 1 else dr_grpo_advantages(rewards)
 
 
-def _whitened(centred: list[list[float]], mean: float, variance: float) -> list[list[float]]:
+def _whitened(values: Sequence[Sequence[float]], mean: float, variance: float) -> list[list[float]]:
     scale = sqrt(variance + EPSILON)
-    return [[(value - mean) / scale for value in group] for group in centred]
+    return [[(value - mean) / scale for value in group] for group in values]
