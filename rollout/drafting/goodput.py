@@ -26,7 +26,7 @@ def survivals(acceptance: Floats, lengths: Counts) -> Floats:
     padded = np.ones((len(lengths), int(lengths.max(initial=0))))
     rows, columns = np.repeat(np.arange(len(lengths)), lengths), positions(lengths)
     padded[rows, columns] = acceptance
-    return np.cumprod(padded, axis=1)[rows, columns]
+    return np.asarray(np.cumprod(padded, axis=1)[rows, columns], dtype=np.float64)
 
 
 def goodputs(survival: Floats, rows: int, seconds: Floats) -> Floats:

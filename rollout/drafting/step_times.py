@@ -77,7 +77,7 @@ def linear_model(steps: list[Step]) -> Floats:
     rows, drafts, seconds = np.array(steps, dtype=np.float64).T
     design = np.stack([np.ones_like(rows), rows, drafts], axis=1) / seconds[:, None]
     solution = np.linalg.lstsq(design, np.ones_like(seconds), rcond=None)[0]
-    return np.maximum(solution, 0.0)
+    return np.asarray(np.maximum(solution, 0.0))
 
 
 def cost_table(cells: list[deque[Step]]) -> StepCostTable:
