@@ -22,7 +22,7 @@ RIDGE = 1e-2
 DECAY_PER_STEP = 0.99
 REFIT_EVERY = 256
 """Verified steps between two refits, unless the outcomes contradict the predictions."""
-CONTRADICTION = 3.0
+CONTRADICTION = 4.0
 """Standard deviations between accepted and predicted counts at which a refit cannot wait."""
 SURPRISE_DECAY = 0.95
 """Per verified step: a contradiction shows in the newest 20."""
@@ -35,7 +35,7 @@ CAPACITY = 2048
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """One step's drafts: a chain per running row, the chains one behind the other.
+    """One step's drafts: a chain, maybe empty, for each row that decodes; at least one row.
 
     `lengths` [rows] counts each row's drafts. `probabilities` [slots] is the drafter's own
     probability of each token after those before it. Per row, `match_lengths` [rows] counts the

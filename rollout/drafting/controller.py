@@ -26,8 +26,8 @@ PREFILL_HEAVY = 0.25
 class Outcome:
     """What became of the step that `decide` shaped.
 
-    `accepted` [rows] of the decided rows, -1 where the row is gone; `seconds` of the engine's step
-    without drafting; `prompt_share` of its tokens that were prompt tokens, 0 to 1.
+    `accepted` [rows] counts what the engine accepted of each row's drafts, -1 where the row is
+    gone; `seconds` is its step without drafting; `prompt_share` of its tokens were prompt tokens.
     """
 
     accepted: Counts
