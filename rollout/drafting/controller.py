@@ -1,0 +1,122 @@
+"""The goodput controller: how many drafts of each row are verified in the next engine step.
+
+Flow, once per step: `observe` what became of the last one; `wants_drafts`; the drafter makes a
+`Proposal`; `decide` how many slots of each row to keep. SmartSpec's argmax (arXiv:2406.14066) over
+vLLM 0.32's ranked slots, held steady by guards. With one-hot drafts the output is exactly the
+policy's whatever is kept; with drafts that were sampled and are verified by ratio it is so only
+while `Proposal.probabilities` do not depend on the drafted tokens.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rollout.drafting import cold_start
+from rollout.drafting.acceptance_model import AcceptanceModel, Proposal
+from rollout.drafting.budget import Budget
+from rollout.drafting.goodput import Counts, admitted, goodputs, positions, survivals
+from rollout.drafting.step_cost import Floats, StepCostTable
+from rollout.drafting.step_times import FEWEST_STEPS, StepTimes
+
+PREFILL_HEAVY = 0.25
+"""Share of prompt tokens in a step, above which its time says nothing about decoding."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of the step that `decide` shaped.
+
+    `accepted` [rows] counts what the engine accepted of each row's drafts, -1 where the row is
+    gone; `seconds` is its step without drafting; `prompt_share` of its tokens were prompt tokens.
+    """
+
+    accepted: Counts
+    seconds: float
+    prompt_share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRecord:
+    """A finished step as the controller saw it: prediction beside measurement."""
+
+    rows: int
+    offered: int
+    verified: int
+    accepted: int
+    predicted_accepted: float
+    seconds: float
+    draft_seconds: float
+
+
+class Controller:
+    """Decides the drafts of every step of one engine, whose chains have `most_drafts` slots."""
+
+    def __init__(self, most_drafts: int) -> None:
+        self._acceptance = AcceptanceModel(most_drafts)
+        self._times = StepTimes()
+        self._cold_length = cold_start.FIRST_LENGTH
+        self._budget = Budget()
+        self._frozen = False
+        self._last: _Decision | None = None
+
+    def wants_drafts(self) -> bool:
+        """Whether the drafter should draft now; otherwise the proposal is to be empty."""
+        if self._times.table() is None:
+            return self._times.plain_steps >= FEWEST_STEPS
+        return self._budget.is_on or self._budget.is_probe_due
+
+    def decide(self, proposal: Proposal) -> Counts:
+        """How many slots of each row's chain to verify [rows]."""
+        survival = survivals(self._acceptance.predict(proposal), proposal.lengths)
+        table = self._times.table()
+        if table is None:
+            length = cold_start.tried_length(self._cold_length, self._times.drafting_steps)
+            kept = np.minimum(proposal.lengths, length)
+        else:
+            num_slots = self._num_slots(table, proposal, survival)
+            kept = admitted(survival, proposal.lengths, num_slots)
+        verified = positions(proposal.lengths) < np.repeat(kept, proposal.lengths)
+        self._last = _Decision(
+            proposal=proposal, kept=kept, predicted_accepted=float(survival[verified].sum())
+        )
+        return kept
+
+    def observe(self, outcome: Outcome) -> StepRecord | None:
+        """Learns from the step that the last `decide` shaped; None before the first."""
+        if self._last is None:
+            return None
+        proposal, kept = self._last.proposal, self._last.kept
+        self._acceptance.observe(proposal, kept, outcome.accepted)
+        self._frozen = outcome.prompt_share > PREFILL_HEAVY
+        if not self._frozen:
+            self._times.observe(len(kept), int(kept.sum()), outcome.seconds)
+        self._cold_length = cold_start.next_length(self._cold_length, outcome.accepted, kept)
+        return StepRecord(
+            rows=len(kept),
+            offered=int(proposal.lengths.sum()),
+            verified=int(kept.sum()),
+            accepted=int(outcome.accepted.clip(0).sum()),
+            predicted_accepted=self._last.predicted_accepted,
+            seconds=outcome.seconds,
+            draft_seconds=proposal.draft_seconds,
+        )
+
+    def weights_changed(self) -> None:
+        """The policy has new weights: acceptance is less certain, and worth a look at once."""
+        self._acceptance.age()
+        self._budget.probe_now()
+
+    def _num_slots(self, table: StepCostTable, proposal: Proposal, survival: Floats) -> int:
+        rows, offered = len(proposal.lengths), len(survival)
+        if self._frozen:
+            return self._budget.held(rows, offered)
+        seconds = table.curve(rows, offered)
+        rates = goodputs(survival, rows, seconds + proposal.draft_seconds)
+        return self._budget.choose(rates, rows, rows / seconds[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Decision:
+    proposal: Proposal
+    kept: Counts
+    predicted_accepted: float

@@ -1,0 +1,131 @@
+"""With speculation on, the engine's first tokens have exactly the model's joint distribution.
+
+Fixed short prefixes, inside the prompt, where the model has a choice; joint counts of the first
+three tokens against the checkpoint's own probabilities, chi-square and largest cell deviation of
+each prefix, Holm over all of them at 1 percent. The gate must stand for every honest drafter, also
+for adversaries, and fall on a planted lenience and on the stock kernel.
+"""
+
+import asyncio
+import itertools
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from data.types import Prompt
+from rollout.engine import Sampling
+from tests.engine_fixtures import LAB, LabEngine, lab_prompts, started
+from tests.rollout.vllm.exactness import (
+    binomial_range,
+    chi_square_p_value,
+    holm_rejects,
+    largest_deviation_p_value,
+)
+from tests.rollout.vllm.joint import Joint
+from tests.rollout.vllm.planted_drafters import DRAFTS_VARIABLE
+
+pytestmark = [pytest.mark.engine, pytest.mark.long]
+
+LEVEL = 0.01
+REPEATS = 20
+DRAWS_PER_PREFIX = 5_000
+PREFIX_LENGTHS = (2, 4, 6, 8)
+DEPTH = 3
+NUM_DRAFTS = 3
+TEMPERATURE = 1.5
+"""The lab's model is nearly certain at 1; flattened, about half of the likeliest drafts pass."""
+IN_FLIGHT = 500
+REQUESTS = itertools.count()
+
+PLANTED = "tests.rollout.vllm.planted_drafters."
+SPECULATION = {
+    "ngram": {"method": "ngram", "prompt_lookup_min": 1, "prompt_lookup_max": 3},
+    "suffix": {"method": "suffix"},
+    "always the likeliest": {"method": "custom_class", "model": f"{PLANTED}TableDrafter"},
+    "always the least likely": {"method": "custom_class", "model": f"{PLANTED}TableDrafter"},
+    "a sibling's text": {"method": "custom_class", "model": f"{PLANTED}SiblingDrafter"},
+}
+DEFECTS = {
+    "a lenience of 10 percent": f"{PLANTED}LenientDrafter",
+    "the stock kernel": f"{PLANTED}StockKernelDrafter",
+}
+
+
+@pytest.fixture(scope="module")
+def joints() -> dict[tuple[int, ...], Joint]:
+    """The exact distribution after each prefix."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(LAB / "short", dtype=torch.float32).eval()
+    text = tuple(lab_prompts(LAB / "short", 1)[0].token_ids.tolist())
+    prefixes = [text[:length] for length in PREFIX_LENGTHS]
+    return {prefix: Joint(model, prefix, DEPTH, TEMPERATURE) for prefix in prefixes}
+
+
+@contextmanager
+def speculating(speculation: dict[str, object]) -> Iterator[LabEngine]:
+    config = {"num_speculative_tokens": NUM_DRAFTS, **speculation}
+    with started(LAB / "short", engine_args={"speculative_config": config}) as running:
+        yield running
+
+
+@pytest.fixture
+def drafts_file(tmp_path, monkeypatch, joints):
+    """Writes the table of drafts that follow the likeliest, or the least likely, tokens."""
+
+    def write(most_likely: bool) -> None:
+        path = tmp_path / "drafts.json"
+        rows = [row for joint in joints.values() for row in joint.drafts(most_likely, NUM_DRAFTS)]
+        path.write_text(json.dumps(rows))
+        monkeypatch.setenv(DRAFTS_VARIABLE, str(path))
+
+    return write
+
+
+def first_tokens(running: LabEngine, prefix: tuple[int, ...], count: int, first_seed: int):
+    """The first tokens of `count` completions of the prefix, a seed each."""
+    prompt = Prompt(id=f"prefix-{len(prefix)}", messages=(), token_ids=prefix, answer="")
+
+    async def together(seeds):
+        samplings = [
+            Sampling(
+                id=f"exact-{next(REQUESTS)}", limit=DEPTH + 1, temperature=TEMPERATURE, seed=seed
+            )
+            for seed in seeds
+        ]
+        return await asyncio.gather(*(running.engine.sample(prompt, s) for s in samplings))
+
+    seeds = range(first_seed, first_seed + count)
+    for start in range(0, count, IN_FLIGHT):
+        for completion in running.loop.run(together(seeds[start : start + IN_FLIGHT])):
+            yield tuple(completion.token_ids.tolist())
+
+
+def gate_falls(running: LabEngine, joints, repeat: int) -> bool:
+    p_values = []
+    for number, (prefix, joint) in enumerate(joints.items()):
+        seed = (repeat * len(joints) + number) * DRAWS_PER_PREFIX
+        counts = joint.counts(first_tokens(running, prefix, DRAWS_PER_PREFIX, seed))
+        rng = np.random.default_rng(seed)
+        p_values.append(chi_square_p_value(counts, joint.probabilities))
+        p_values.append(largest_deviation_p_value(counts, joint.probabilities, rng))
+    return any(holm_rejects(p_values, LEVEL))
+
+
+@pytest.mark.parametrize("drafter", SPECULATION)
+def test_first_tokens_have_the_models_joint_distribution(drafter, joints, drafts_file):
+    drafts_file(most_likely=drafter != "always the least likely")
+    with speculating(SPECULATION[drafter]) as running:
+        alarms = sum(gate_falls(running, joints, repeat) for repeat in range(REPEATS))
+    assert alarms <= binomial_range(REPEATS, LEVEL, 0.99)[1]
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_planted_defect_is_found_every_time(defect, joints, drafts_file):
+    drafts_file(most_likely=True)
+    with speculating({"method": "custom_class", "model": DEFECTS[defect]}) as running:
+        assert all(gate_falls(running, joints, repeat) for repeat in range(REPEATS))
