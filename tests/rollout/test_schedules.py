@@ -144,7 +144,7 @@ def test_a_stream_that_takes_whatever_ends_first_is_not_the_synchronous_run():
     """Staleness 0 hands out groups in their order; one that does not is another run."""
 
     def build(engine, verify, keep, loop, settings, on_fate, **more):
-        hasty = dataclasses.replace(settings, max_staleness=1, updates_ahead=1)
+        hasty = dataclasses.replace(settings, max_staleness=1)
         return Stream(engine, verify, keep, loop, hasty, on_fate, **more)
 
     schedules = asynchronous(40, max_staleness=0, aborts=0.0, grader_fails=0.0)
