@@ -9,7 +9,7 @@ from rollout.engine import Sampling
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A prompt to sample a group of, up to `limit` tokens each, by the weights of version `step`."""
+    """A prompt to sample a group of, up to `limit` tokens each, by weights of version `step`."""
 
     prompt: Prompt
     limit: int

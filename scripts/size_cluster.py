@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rollout.simulated_cluster import Cluster, Workload, longest_first
-from rollout.simulated_lengths import lognormal
-from rollout.simulated_replica import affine
-from rollout.simulator import Report, simulate
+from rollout.simulation.cluster import Cluster, Workload, longest_first
+from rollout.simulation.lengths import lognormal
+from rollout.simulation.replica import affine
+from rollout.simulation.simulator import Report, simulate
 
 SPLITS = (1 / 8, 1 / 4, 1 / 2, 3 / 4, 7 / 8)
 """Shares of the GPUs that are engines."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from rl.report.axes import Frame, Scale, grid, linear, ticks
 from rl.report.charts import PART_INKS
 from rl.report.marks import Bar, Label, Line, Mark, Picture
-from rollout.timeline import LEARNER, Activity, Kind
+from rollout.simulation.timeline import LEARNER, Activity, Kind
 
 INKS = {
     Kind.GENERATE: PART_INKS["rollout"],

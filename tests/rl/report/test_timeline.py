@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rl.report.marks import Bar, Label
 from rl.report.svg import svg_file
 from rl.report.timeline import INKS, LEFT, RIGHT, idle_share, rows, timeline_picture
-from rollout.timeline import LEARNER, Activity, Kind
+from rollout.simulation.timeline import LEARNER, Activity, Kind
 
 
 def activity(

@@ -8,8 +8,8 @@ import pytest
 
 from data.types import Finish
 from rollout.engine import Sampling
-from rollout.window_pool import WindowPool
-from rollout.windows import WindowedEngine
+from rollout.windows.engine import WindowedEngine
+from rollout.windows.pool import WindowPool
 from tests.rollout.vllm.reference import moved, reference_log_probs
 
 pytestmark = pytest.mark.engine

@@ -6,7 +6,7 @@ from statistics import fmean
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.priorities import CONTINUED_BAND, continued, longest_first, shortest_first
+from rollout.scheduling.priorities import CONTINUED_BAND, continued, longest_first, shortest_first
 
 LENGTHS = [64 * n for n in (3, 7, 1, 9, 4, 4, 2, 8)]
 

@@ -5,7 +5,7 @@ import pytest
 
 from data.memory import PromptMemory
 from data.types import Completion, Finish, Group, Prompt, Span
-from rollout.length_history import LengthHistory, predicted_tokens
+from rollout.scheduling.length_history import LengthHistory, predicted_tokens
 
 
 def group(name, lengths):

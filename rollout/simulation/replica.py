@@ -45,7 +45,7 @@ def measured(seconds: dict[int, float]) -> DecodeCost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sequence(Generic[T]):
+class Sampled(Generic[T]):
     """A request whose length is known to the simulator. `owner` is whatever it belongs to."""
 
     owner: T
@@ -74,8 +74,8 @@ class Replica(Generic[T]):
         self._step_seconds = [decode_seconds(running) for running in range(max_running + 1)]
         self._prefill_seconds_per_token = prefill_seconds_per_token
         self._max_running = max_running
-        self._queue: deque[Sequence[T]] = deque()
-        self._running: list[tuple[float, int, float, float, Sequence[T]]] = []
+        self._queue: deque[Sampled[T]] = deque()
+        self._running: list[tuple[float, int, float, float, Sampled[T]]] = []
         self._num_started = 0
         self._now = 0.0
         self._work = 0.0
@@ -93,10 +93,10 @@ class Replica(Generic[T]):
         """Of the next token."""
         return self._versions[-1]
 
-    def submit(self, sequence: Sequence[T]) -> None:
+    def submit(self, sequence: Sampled[T]) -> None:
         self._queue.append(sequence)
 
-    def start_queued(self, now: float) -> list[Sequence[T]]:
+    def start_queued(self, now: float) -> list[Sampled[T]]:
         """Fills the free slots from the queue; returns what starts."""
         self.advance(now)
         started = []

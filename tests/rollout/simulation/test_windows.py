@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.simulated_cluster import Cluster, Workload
-from rollout.simulated_lengths import Lengths, lognormal
-from rollout.simulated_replica import affine
-from rollout.simulated_windows import simulate_windows
-from rollout.simulator import simulate
+from rollout.simulation.cluster import Cluster, Workload
+from rollout.simulation.lengths import Lengths, lognormal
+from rollout.simulation.replica import affine
+from rollout.simulation.simulator import simulate
+from rollout.simulation.windows import simulate_windows
 
 CLUSTER = Cluster(
     num_replicas=1,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.oversample import OversampledSteps
+from rollout.scheduling.oversample import OversampledSteps
 
 
 def test_a_step_is_cut_when_it_has_its_groups_and_the_rest_is_resumed_first():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.tail_rounds import RoundKind, TailRounds
+from rollout.scheduling.tail_rounds import RoundKind, TailRounds
 
 
 def rounds_of(num_groups=2, num_samples=2, group_factor=1.5, sample_factor=1.5):

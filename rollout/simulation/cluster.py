@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rollout.simulated_lengths import LengthModel
-from rollout.simulated_replica import DecodeCost
+from rollout.simulation.lengths import LengthModel
+from rollout.simulation.replica import DecodeCost
 
 Order = Callable[[Sequence[float]], Sequence[int]]
 """From the predicted tokens of groups to the order in which they are submitted."""

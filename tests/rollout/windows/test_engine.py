@@ -6,9 +6,9 @@ import pytest
 
 from data.types import Finish, Prompt
 from rollout.engine import EngineError, Sampling
-from rollout.priorities import CONTINUED_BAND
-from rollout.window_pool import WindowPool
-from rollout.windows import WindowedEngine
+from rollout.scheduling.priorities import CONTINUED_BAND
+from rollout.windows.engine import WindowedEngine
+from rollout.windows.pool import WindowPool
 from tests.fakes import END, FakeEngine, words
 from tests.rollout.engine_contract import CONTRACT, INTERRUPTIONS, Subject, closed_engine_refuses
 

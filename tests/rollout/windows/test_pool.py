@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from data.types import Completion, Finish, Prompt, Span
 from rollout.engine import Sampling
-from rollout.priorities import CONTINUED_BAND
-from rollout.window_pool import WindowPool, window_seed
+from rollout.scheduling.priorities import CONTINUED_BAND
+from rollout.windows.pool import WindowPool, window_seed
 
 PROMPT = Prompt(id="p", messages=(), token_ids=np.array([7, 8], np.int32), answer="3")
 

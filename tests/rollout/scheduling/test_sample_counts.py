@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.sample_counts import capped_shares, largest_remainder, sample_counts
+from rollout.scheduling.sample_counts import capped_shares, largest_remainder, sample_counts
 
 
 def test_samples_go_where_the_outcome_is_uncertain():

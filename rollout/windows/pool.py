@@ -17,7 +17,7 @@ from data.wire import decode as from_bytes
 from data.wire import encode as to_bytes
 from rollout.continuation import Decode, extended, joined
 from rollout.engine import Sampling
-from rollout.priorities import continued
+from rollout.scheduling.priorities import continued
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,12 +16,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rollout import simulated_replica
-from rollout.simulated_cluster import Cluster, Workload
-from rollout.simulated_lengths import Lengths
-from rollout.simulated_replica import Ended, Replica
+from rollout.simulation.cluster import Cluster, Workload
+from rollout.simulation.lengths import Lengths
+from rollout.simulation.replica import Ended, Replica, Sampled
+from rollout.simulation.timeline import LEARNER, Activity, Kind
 from rollout.staleness import choose, room
-from rollout.timeline import LEARNER, Activity, Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,9 +177,7 @@ class _World:
             cached.add(place)
             self._loads[place] += predicted
             self._replicas[place].submit(
-                simulated_replica.Sequence(
-                    owner=group, num_tokens=num_tokens, prefill_tokens=prefill_tokens
-                )
+                Sampled(owner=group, num_tokens=num_tokens, prefill_tokens=prefill_tokens)
             )
         return cached
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.simulated_replica import Replica, Sequence, affine, measured
+from rollout.simulation.replica import Replica, Sampled, affine, measured
 
 lengths = st.lists(st.integers(1, 30), min_size=1, max_size=12)
 
@@ -10,7 +10,7 @@ lengths = st.lists(st.integers(1, 30), min_size=1, max_size=12)
 def run(replica, tokens, prefill_tokens=0):
     """Submits a sequence for each length at 0 s; returns {index: when it ended}."""
     for index, num_tokens in enumerate(tokens):
-        sequence = Sequence(owner=index, num_tokens=num_tokens, prefill_tokens=prefill_tokens)
+        sequence = Sampled(owner=index, num_tokens=num_tokens, prefill_tokens=prefill_tokens)
         replica.submit(sequence)
     replica.start_queued(0.0)
     ends = {}
@@ -76,7 +76,7 @@ def test_a_prefill_holds_everybody_up():
 def test_a_publication_pauses_and_later_tokens_are_of_its_version():
     """4 tokens in 4 s, a pause of 3 s, 6 more tokens."""
     replica = Replica(affine(1.0, 0.0), 0.0, 2)
-    replica.submit(Sequence(owner="a", num_tokens=10, prefill_tokens=0))
+    replica.submit(Sampled(owner="a", num_tokens=10, prefill_tokens=0))
     replica.start_queued(0.0)
     replica.publish(4.0, version=1, seconds=3.0)
     assert replica.next_end() == 13.0 and replica.weight_version == 1
@@ -89,7 +89,7 @@ def test_weights_that_sampled_nothing_are_left_out():
     replica = Replica(affine(1.0, 0.0), 0.0, 2)
     replica.publish(0.0, version=1, seconds=1.0)
     replica.publish(1.0, version=2, seconds=1.0)
-    replica.submit(Sequence(owner="a", num_tokens=2, prefill_tokens=0))
+    replica.submit(Sampled(owner="a", num_tokens=2, prefill_tokens=0))
     replica.start_queued(2.0)
     (ended,) = replica.pop_ended(4.0)
     assert ended.by_version == {2: 2.0} and ended.start == 2.0

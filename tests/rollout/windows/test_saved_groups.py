@@ -6,9 +6,9 @@ import numpy as np
 from data.types import Prompt, Verdict
 from data.wire import encode
 from rollout.engine import Sampling
-from rollout.saved_groups import SavedGroup, groups_state, saved_groups
-from rollout.window_pool import WindowPool
-from rollout.windows import WindowedEngine
+from rollout.windows.engine import WindowedEngine
+from rollout.windows.pool import WindowPool
+from rollout.windows.saved_groups import SavedGroup, groups_state, saved_groups
 from tests.fakes import FakeEngine, words
 
 PROMPT = Prompt(id="p", messages=(), token_ids=np.array([1], np.int32), answer="7")

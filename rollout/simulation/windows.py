@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rollout import simulated_replica
-from rollout.simulated_cluster import Cluster, Workload
-from rollout.simulated_replica import Replica
-from rollout.simulator import Report
+from rollout.simulation.cluster import Cluster, Workload
+from rollout.simulation.replica import Replica, Sampled
+from rollout.simulation.simulator import Report
 
 
 @dataclass(slots=True)
@@ -82,9 +81,7 @@ def _step(cluster: Cluster, workload: Workload, batch: Sequence[_Open], window: 
         place = loads.index(min(loads))
         loads[place] += piece
         prefill_tokens = workload.prompt_tokens + completion.done
-        replicas[place].submit(
-            simulated_replica.Sequence(owner=None, num_tokens=piece, prefill_tokens=prefill_tokens)
-        )
+        replicas[place].submit(Sampled(owner=None, num_tokens=piece, prefill_tokens=prefill_tokens))
         completion.done += piece
         completion.left -= piece
         num_tokens += piece

@@ -1,4 +1,4 @@
-from rollout.simulated_cluster import as_drawn, longest_first, pinned, spread
+from rollout.simulation.cluster import as_drawn, longest_first, pinned, spread
 
 
 def test_orders():

@@ -1,6 +1,6 @@
 import numpy as np
 
-from rollout.simulated_lengths import lognormal, recorded
+from rollout.simulation.lengths import lognormal, recorded
 
 
 def test_lognormal_lengths_have_their_median_and_their_limit():

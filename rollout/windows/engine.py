@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from data.types import Completion, Prompt
 from rollout.engine import EngineError, InterruptibleEngine, Sampling
-from rollout.window_pool import WindowPool
+from rollout.windows.pool import WindowPool
 
 
 class WindowedEngine:
