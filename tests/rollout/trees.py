@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from data.types import Completion, Finish, Span
-from rollout.divergence import as_held
-from rollout.fallback import at_random, ended_leaves
-from rollout.segments import Leaf, Path, Segment
-from rollout.tree_state import Growth, Start, TreeState
+from rollout.trees.divergence import as_held
+from rollout.trees.fallback import at_random, ended_leaves
+from rollout.trees.segments import Leaf, Path, Segment
+from rollout.trees.state import Growth, Start, TreeState
 
 EVEN = Growth(
     segment_tokens=4,

@@ -13,7 +13,7 @@ from rl.algorithms.tree_po import (
     without_ties,
 )
 from rollout.engine import Sampling
-from rollout.segments import leaf_completion
+from rollout.trees.segments import leaf_completion
 from tests.rewards.groups import prompt
 from tests.rollout.trees import leaf, segment
 

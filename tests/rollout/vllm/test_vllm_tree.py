@@ -4,10 +4,10 @@ import pytest
 
 from data.types import Completion, Group, Prompt
 from rollout.engine import Sampling
-from rollout.segments import segment_ids
-from rollout.tree import tree_sampling
-from rollout.tree_config import TreeConfig
-from rollout.tree_metrics import saved_share
+from rollout.trees.config import TreeConfig
+from rollout.trees.metrics import saved_share
+from rollout.trees.sampler import tree_sampling
+from rollout.trees.segments import segment_ids
 from rollout.vllm.start import CPU_BLOCK_TOKENS
 from tests.rollout.vllm.reference import log_prob_gap
 

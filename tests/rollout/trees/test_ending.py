@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.types import Finish, TokenIds
-from rollout.ending import closed_box, finish_by_text, repeats
+from rollout.trees.ending import closed_box, finish_by_text, repeats
 from tests.rollout.trees import segment
 
 TESTS = {closed_box: Finish.STOP, repeats: Finish.REPETITION}

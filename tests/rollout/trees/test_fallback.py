@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.types import Finish
-from rollout.fallback import (
+from rollout.trees.fallback import (
     all_leaves,
     at_prompt,
     at_random,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from data.types import Finish
 from rollout.continuation import Decode
-from rollout.segments import Segments, token_ids
+from rollout.trees.segments import Segments, token_ids
 
 PIECE_CHARACTERS = 32
 MOST_PIECES = 8

@@ -2,7 +2,7 @@
 
 Flow of a path at the end of its segment: over -> it is a leaf, and what it held is handed on;
 else the leaves to come are dealt (`Deal`) -> it goes on as several paths. When the last path is
-over and leaves are missing, the tree begins again inside its leaves (`rollout.fallback`).
+over and leaves are missing, the tree begins again inside its leaves (`rollout.trees.fallback`).
 
 TreePO (arXiv:2508.17445) branches level by level, `children = max(a, min(w - f, b f' + b a))` for w
 leaves, f of them ended, f' ended in this level, a paths that go on, b branches. Here every path
@@ -12,7 +12,7 @@ rules make min(w, b ** level) paths. After every event the leaves that running p
 that have ended are w together.
 
 As in TreePO, what ends early gives its leaves to what goes on: long responses have more leaves than
-the policy gives them, the more the fewer paths part at the prompt (`tree_metrics.leaf_masses`).
+the policy gives them, the more the fewer paths part at the prompt (`rollout.trees.metrics.leaf_masses`).
 `Growth.restart_at_once`, which is ours, gives them to new paths instead.
 """
 
@@ -22,9 +22,9 @@ from random import Random
 from typing import NamedTuple
 
 from data.types import Completion, Finish
-from rollout.divergence import Deal, even_shares
-from rollout.fallback import Candidates, Cut, restarts
-from rollout.segments import Leaf, Path, Segment, Segments, num_tokens
+from rollout.trees.divergence import Deal, even_shares
+from rollout.trees.fallback import Candidates, Cut, restarts
+from rollout.trees.segments import Leaf, Path, Segment, Segments, num_tokens
 
 Ending = Callable[[Segments], Finish | None]
 """How a response that could go on has ended all the same, None when it has not."""

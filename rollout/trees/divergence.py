@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from math import exp, floor
 from statistics import fmean
 
-from rollout.segments import Path, Segments, logprobs
+from rollout.trees.segments import Path, Segments, logprobs
 
 Deal = Callable[[Sequence[Path]], list[int]]
 """Running paths to the leaves that each is to hold: 1 or more each, in sum what they hold."""

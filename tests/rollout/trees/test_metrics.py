@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from data.types import Completion, Group, Prompt, Verdict
 from rollout.engine import Sampling
-from rollout.segments import leaf_completion
-from rollout.tree_metrics import (
+from rollout.trees.metrics import (
     distinct_answers,
     leaf_masses,
     mixed_share,
@@ -17,6 +16,7 @@ from rollout.tree_metrics import (
     sampled_tokens_per_leaf,
     saved_share,
 )
+from rollout.trees.segments import leaf_completion
 from tests.rollout.trees import Grown, begun, grow, leaf, segment
 
 PROMPT = Prompt(id="p", messages=(), token_ids=np.array([1]), answer="7")

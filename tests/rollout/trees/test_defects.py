@@ -11,10 +11,10 @@ import pytest
 
 from data.types import Completion, Finish, Prompt
 from rollout.engine import Sampling
-from rollout.fallback import at_random
-from rollout.segments import segment_ids
-from rollout.tree import tree_sampling
-from rollout.tree_config import TreeConfig
+from rollout.trees.config import TreeConfig
+from rollout.trees.fallback import at_random
+from rollout.trees.sampler import tree_sampling
+from rollout.trees.segments import segment_ids
 from tests.rollout.token_engine import TokenEngine, letters, writes
 from tests.rollout.trees import leaf, segment
 

@@ -7,7 +7,7 @@ from math import prod
 from statistics import fmean
 
 from data.types import Completion, Group, Verdict
-from rollout.segments import segment_ids, segment_lengths
+from rollout.trees.segments import segment_ids, segment_lengths
 
 Ngram = tuple[int, ...]
 

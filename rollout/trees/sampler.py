@@ -15,10 +15,10 @@ from random import Random
 from data.types import Completion, Prompt
 from rollout.continuation import Decode, extended
 from rollout.engine import Engine, SampleGroup, Sampling
-from rollout.segments import leaf_completion, token_ids
-from rollout.tree_config import TreeConfig
-from rollout.tree_options import growth_of
-from rollout.tree_state import Growth, Moves, Start, TreeState
+from rollout.trees.config import TreeConfig
+from rollout.trees.options import growth_of
+from rollout.trees.segments import leaf_completion, token_ids
+from rollout.trees.state import Growth, Moves, Start, TreeState
 
 
 def tree_sampling(config: TreeConfig, decode: Decode) -> SampleGroup:

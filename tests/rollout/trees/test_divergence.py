@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.divergence import (
+from rollout.trees.divergence import (
     as_held,
     even_shares,
     largest_remainders,

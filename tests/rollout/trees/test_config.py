@@ -1,6 +1,6 @@
 import pytest
 
-from rollout.tree_config import TreeConfig
+from rollout.trees.config import TreeConfig
 
 
 def test_defaults_are_the_published_tree() -> None:

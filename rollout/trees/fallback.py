@@ -10,8 +10,8 @@ from math import exp
 from random import Random
 
 from data.types import Finish
-from rollout.divergence import mean_logprob
-from rollout.segments import Leaf, Segments, num_tokens
+from rollout.trees.divergence import mean_logprob
+from rollout.trees.segments import Leaf, Segments, num_tokens
 
 Candidates = Callable[[Sequence[Leaf], Random], list[Leaf]]
 """The leaves that may be continued, the first choice first; there may be none."""

@@ -1,9 +1,9 @@
 import pytest
 
 from data.types import Finish
-from rollout.ending import closed_box, repeats
-from rollout.tree_config import Divergence, FallbackAt, FallbackFrom, TreeConfig
-from rollout.tree_options import CANDIDATES, CUTS, deals, growth_of, text_tests
+from rollout.trees.config import Divergence, FallbackAt, FallbackFrom, TreeConfig
+from rollout.trees.ending import closed_box, repeats
+from rollout.trees.options import CANDIDATES, CUTS, deals, growth_of, text_tests
 from tests.rollout.token_engine import letters
 from tests.rollout.trees import path, segment
 

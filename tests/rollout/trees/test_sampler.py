@@ -11,10 +11,10 @@ from data.types import Completion, Finish, Prompt, Verdict
 from rollout.background import BackgroundLoop
 from rollout.books import Fate
 from rollout.engine import EngineError, Sampling
-from rollout.segments import segment_ids
 from rollout.stream import Request, Stream, StreamSettings
-from rollout.tree import segment_seed, tree_sampling
-from rollout.tree_config import TreeConfig
+from rollout.trees.config import TreeConfig
+from rollout.trees.sampler import segment_seed, tree_sampling
+from rollout.trees.segments import segment_ids
 from tests.fakes import WORDS, FakeEngine
 from tests.rollout.token_engine import END, TokenEngine
 

@@ -4,7 +4,8 @@ from functools import partial
 
 from data.types import Finish
 from rollout.continuation import Decode
-from rollout.divergence import (
+from rollout.trees.config import Divergence, FallbackAt, FallbackFrom, TreeConfig
+from rollout.trees.divergence import (
     Deal,
     as_held,
     last_mean_logprob,
@@ -13,8 +14,8 @@ from rollout.divergence import (
     to_unlikely,
     total_logprob,
 )
-from rollout.ending import TextTests, closed_box, finish_by_text, repeats
-from rollout.fallback import (
+from rollout.trees.ending import TextTests, closed_box, finish_by_text, repeats
+from rollout.trees.fallback import (
     Candidates,
     Cut,
     all_leaves,
@@ -25,8 +26,7 @@ from rollout.fallback import (
     ended_leaves,
     longest_leaves,
 )
-from rollout.tree_config import Divergence, FallbackAt, FallbackFrom, TreeConfig
-from rollout.tree_state import Growth
+from rollout.trees.state import Growth
 
 CANDIDATES: dict[FallbackFrom, Candidates] = {
     FallbackFrom.ended: ended_leaves,

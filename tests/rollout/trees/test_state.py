@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.types import Finish
-from rollout.fallback import all_leaves, at_prompt, before_unlikely
-from rollout.segments import num_tokens, token_ids
-from rollout.tree_config import Divergence, FallbackAt, FallbackFrom
-from rollout.tree_options import CANDIDATES, CUTS, deals
-from rollout.tree_state import Start
+from rollout.trees.config import Divergence, FallbackAt, FallbackFrom
+from rollout.trees.fallback import all_leaves, at_prompt, before_unlikely
+from rollout.trees.options import CANDIDATES, CUTS, deals
+from rollout.trees.segments import num_tokens, token_ids
+from rollout.trees.state import Start
 from tests.rollout.trees import Grown, begun, grow, sampled
 
 RULES = st.fixed_dictionaries(
