@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from rollout.drafting.config import HistoryConfig
+from rollout.trees.config import TreeConfig
 
 
 class Placement(Enum):
@@ -36,6 +38,11 @@ class RolloutConfig:
     """A longer prompt is refused before the run starts."""
     max_staleness: int = 0
     """Weight versions between sampling a token and training on it; 0 is the synchronous loop."""
+    window_tokens: int = 0
+    """Tokens that an answer is sampled in one step; a longer one goes on in later steps, behind its
+    tokens, by the weights of then (T-PPO). 0 samples every answer in one go."""
+    tree: TreeConfig = field(default_factory=partial(TreeConfig, depth=1))
+    """How the answers to a prompt share their first segments; `depth` 1 is no tree."""
     max_resampling_rounds: int = 10
     """How often dynamic sampling may draw again for one batch before the run stops."""
     probe_tokens: int = 256
@@ -61,6 +68,9 @@ class RolloutConfig:
             found.append(f"rollout.top_p={self.top_p}: set 0 < rollout.top_p <= 1")
         if self.max_staleness < 0:
             found.append(f"rollout.max_staleness={self.max_staleness}: set it to 0 or more")
+        if self.window_tokens < 0:
+            found.append(f"rollout.window_tokens={self.window_tokens}: set it to 0 (none) or more")
+        found += self.tree.problems()
         if self.max_resampling_rounds < 1:
             found.append(
                 f"rollout.max_resampling_rounds={self.max_resampling_rounds}: set it to 1 or more"

@@ -12,15 +12,17 @@ completions.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from data.types import Completion, Finish, Group, Prompt, Verdict
 from rollout.background import Runner
 from rollout.books import Books, Fate, FateRecord
-from rollout.engine import Engine, EngineError, SampleGroup, independently
+from rollout.engine import Engine, EngineError, SampleGroup, Sampling, independently
 from rollout.samplings import Request, Samplings, StreamSettings
 from rollout.staleness import choose, room
+from rollout.windows.engine import WindowedEngine
+from rollout.windows.saved_groups import SavedGroup, groups_state, saved_groups
 
 Keep = Callable[[Group, Sequence[Verdict]], bool]
 """Whether a group with these verdicts is worth training on."""
@@ -59,11 +61,21 @@ class _Open:
     """A submitted group that no batch has taken; `judged` is set once it is ready."""
 
     prompt: Prompt
-    pairs: list[tuple[Completion, Verdict] | None]
-    missing: int
+    step: int
     deadline: int
     """The last update that may train on it."""
+    missing: dict[int, Sampling]
+    pairs: dict[int, tuple[Completion, Verdict]] = field(default_factory=dict)
     judged: Judged | None = None
+
+    def saved(self) -> SavedGroup:
+        return SavedGroup(
+            prompt=self.prompt,
+            step=self.step,
+            deadline=self.deadline,
+            judged=dict(self.pairs),
+            missing=dict(self.missing),
+        )
 
 
 @dataclass(slots=True)
@@ -91,8 +103,10 @@ class Stream:
         on_fate: Callable[[FateRecord], None] = lambda record: None,
         revise: Revise = as_it_is,
         sample_group: SampleGroup = independently,
+        windows: WindowedEngine | None = None,
     ) -> None:
-        self._engine = engine
+        self._engine = windows or engine
+        self._windows = windows
         self._sample_group = sample_group
         self._verify = verify
         self._keep = keep
@@ -108,6 +122,8 @@ class Stream:
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._failure: BaseException | None = None
+        if windows is not None:
+            windows.on_settled = self._changed.set
 
     @property
     def fates(self) -> dict[Fate, int]:
@@ -128,9 +144,20 @@ class Stream:
         ahead = min(settings.updates_ahead, updates_left)
         return room(settings.groups_per_update, ahead, self._step.taken, len(self._open))
 
-    def open_prompts(self) -> list[str]:
-        """Ids of the prompts whose groups no batch has taken yet, in the order of submission."""
-        return [group.prompt.id for group in list(self._open)]
+    def given_back(self) -> list[str]:
+        """Ids of the prompts that a resumed run draws again, in the order of submission.
+
+        Those of all groups that no batch has taken; none with windows, whose groups `state` holds.
+        """
+        return [] if self._windows else [group.prompt.id for group in list(self._open)]
+
+    def state(self) -> dict[str, Any]:
+        """With windows the groups that no batch has taken, as far as they are; JSON can hold it."""
+        return self._loop.run(self._state())
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Goes on with the groups of `state()`; after `clear`."""
+        self._loop.run(self._load(state))
 
     def submit(self, requests: Iterable[Request]) -> None:
         """Starts a group per request; all of one call reach the engine together."""
@@ -172,22 +199,55 @@ class Stream:
         self._books.reissue(lost_id, fresh_id)
 
     async def _start(self, requests: list[Request]) -> None:
+        if self._windows is not None:
+            self._windows.release()
         for request in requests:
+            samplings = dict(enumerate(self._samplings(request)))
             group = _Open(
                 prompt=request.prompt,
-                pairs=[None] * self._settings.group_size,
-                missing=self._settings.group_size,
+                step=request.step,
                 deadline=request.step + self._settings.max_staleness,
+                missing=samplings,
             )
-            self._open.append(group)
-            samplings = self._samplings(request)
-            for sampling in samplings:
-                self._books.submit(sampling.id, request.prompt.id, request.step)
-            answers = self._sample_group(self._engine, request.prompt, samplings)
-            for slot, answer in enumerate(answers):
-                task = asyncio.create_task(self._complete(group, slot, answer))
-                self._tasks.add(task)
-                task.add_done_callback(self._done)
+            self._launch(group)
+
+    def _launch(self, group: _Open) -> None:
+        """Asks for the missing completions of a group, which is open from now on."""
+        self._open.append(group)
+        for sampling in group.missing.values():
+            self._books.submit(sampling.id, group.prompt.id, group.step)
+        slots, samplings = list(group.missing), list(group.missing.values())
+        answers = self._sample_group(self._engine, group.prompt, samplings)
+        for slot, answer in zip(slots, answers, strict=True):
+            task = asyncio.create_task(self._complete(group, slot, answer))
+            self._tasks.add(task)
+            task.add_done_callback(self._done)
+
+    async def _state(self) -> dict[str, Any]:
+        if self._windows is None:
+            return {}
+        saved = groups_state(group.saved() for group in self._open)
+        return saved | {"windows": self._windows.state()}
+
+    async def _load(self, state: dict[str, Any]) -> None:
+        if self._windows is None or not state:
+            return
+        self._windows.load(state["windows"])
+        for saved in saved_groups(state):
+            for completion, _ in saved.judged.values():
+                self._books.submit(completion.id, saved.prompt.id, saved.step)
+                self._books.ended(completion)
+                self._books.judged(completion.id, grader_failed=False)
+            group = _Open(
+                prompt=saved.prompt,
+                step=saved.step,
+                deadline=saved.deadline,
+                missing=dict(saved.missing),
+                pairs=dict(saved.judged),
+            )
+            self._launch(group)
+            if not group.missing:
+                self._settle(group)
 
     async def _complete(self, group: _Open, slot: int, answer: Awaitable[Completion]) -> None:
         prompt = group.prompt
@@ -206,9 +266,10 @@ class Stream:
                     f"{problem}; the last one: {verdict.reason}. Raise verifier.timeout_seconds "
                     "or verifier.workers, or check the data's answers"
                 )
-        group.missing -= 1
-        if group.missing == 0:
+        del group.missing[slot]
+        if not group.missing:
             self._settle(group)
+        self._changed.set()
 
     def _done(self, task: asyncio.Task[None]) -> None:
         if task not in self._tasks:
@@ -225,9 +286,8 @@ class Stream:
 
     def _settle(self, group: _Open) -> None:
         """The last completion is judged: the group is dropped, or becomes ready."""
-        pairs = [pair for pair in group.pairs if pair is not None]
+        pairs = [group.pairs[slot] for slot in sorted(group.pairs)]
         completions = tuple(completion for completion, _ in pairs)
-        group.pairs = []
         self._step.settled += 1
         if len(pairs) < MIN_GROUP:
             self._drop(group, completions, Fate.TOO_FEW)
@@ -263,18 +323,26 @@ class Stream:
             )
             if self._failure is None and taken is not None:
                 break
+            if self._windows is not None and self._at_rest():
+                self._windows.release()
             await self._change()
         self._step.taken += len(taken)
         return [self._out(group, Fate.TRAINED) for group in [self._open[at] for at in taken]]
 
     async def _end_step(self) -> float:
-        while not self._settings.updates_ahead and any(g.judged is None for g in self._open):
-            await self._change()
-        if not self._settings.updates_ahead:
+        if self._windows is not None or not self._settings.updates_ahead:
+            while not self._at_rest():
+                await self._change()
+        if self._windows is None and not self._settings.updates_ahead:
             for group in list(self._open):
                 self._out(group, Fate.UNUSED)
         step, self._step = self._step, _Step()
         return step.kept / step.settled if step.settled else 1.0
+
+    def _at_rest(self) -> bool:
+        """Whether all that is not judged waits for the next step's weights."""
+        parked = 0 if self._windows is None else self._windows.num_parked
+        return self._books.running == parked
 
     async def _change(self) -> None:
         """Waits until a group is settled; raises the first failure of a request."""

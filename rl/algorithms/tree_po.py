@@ -10,7 +10,7 @@ from statistics import fmean
 
 from data.types import Group
 from rl.algorithms.dler import token_whitened
-from rollout.segments import segment_ids
+from rollout.trees.segments import segment_ids
 
 Subgroup = list[int]
 """Indices of the leaves of one group that share a segment, and with it all before."""
@@ -19,8 +19,8 @@ Subgroup = list[int]
 def subgroups(paths: Sequence[Sequence[str]]) -> list[list[Subgroup]]:
     """S_0 = all leaves, S_j = those that share the leaf's first j segments, if they are 2 or more.
 
-    `paths` are the ids of each leaf's segments [G][depth] (`rollout.segments.segment_ids`); the
-    subgroups of each leaf come out [G][1 or more].
+    `paths` are the ids of each leaf's segments [G][depth] (`rollout.trees.segments.segment_ids`);
+    the subgroups of each leaf come out [G][1 or more].
     """
     members: dict[str, Subgroup] = defaultdict(list)
     for leaf, path in enumerate(paths):

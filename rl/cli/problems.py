@@ -36,6 +36,7 @@ def run_problems(config: RunConfig, machine: Machine) -> list[str]:
         budget_problems,
         _scoring,
         _asynchrony,
+        _windows_and_trees,
         _correction,
         _replay,
         _resume,
@@ -203,6 +204,39 @@ def _asynchrony(config: RunConfig) -> list[str]:
         found.append(
             f"{given} with recorded answers: there is nothing to sample ahead; set "
             "rollout.max_staleness=0"
+        )
+    return found
+
+
+def _windows_and_trees(config: RunConfig) -> list[str]:
+    """What cut and shared answers may not be combined with."""
+    rollout, limit = config.rollout, config.limit.max_response_tokens
+    tree, window = rollout.tree.depth > 1, f"rollout.window_tokens={rollout.window_tokens}"
+    found = []
+    if rollout.window_tokens and not rollout.max_staleness:
+        found.append(
+            f"{window} with rollout.max_staleness=0: every update would wait for all windows of "
+            "its answers; set rollout.max_staleness to 1 or more"
+        )
+    if rollout.window_tokens >= limit > 0:
+        found.append(
+            f"{window} with limit.max_response_tokens={limit}: every answer ends in its first "
+            "window; set a smaller window, or 0 for none"
+        )
+    if rollout.window_tokens and tree:
+        found.append(
+            f"{window} with rollout.tree.depth={rollout.tree.depth}: segments of a tree are not "
+            "cut; set rollout.window_tokens=0 or rollout.tree.depth=1"
+        )
+    if config.deterministic and tree:
+        found.append(
+            f"deterministic=true with rollout.tree.depth={rollout.tree.depth}: the order in which "
+            "segments end shapes a tree; set rollout.tree.depth=1 or deterministic=false"
+        )
+    if isinstance(rollout, RecordingConfig) and (tree or rollout.window_tokens):
+        found.append(
+            "rollout.tree or rollout.window_tokens with recorded answers: nothing is sampled; set "
+            "rollout.tree.depth=1 and rollout.window_tokens=0"
         )
     return found
 

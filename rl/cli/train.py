@@ -19,6 +19,7 @@ from data.types import Prompt
 from rewards.protocols import Verifier
 from rl.algorithms.dynamic_sampling import Oversampling
 from rl.algorithms.table import group_advantages
+from rl.cli.generating import group_sampling, stream_settings, windows
 from rl.cli.host import Host
 from rl.cli.inputs import Inputs, read_inputs
 from rl.cli.judging import (
@@ -55,7 +56,6 @@ from rollout.config import RecordingConfig
 from rollout.fingerprint import fingerprint, stale_parameters
 from rollout.recovery import Patience
 from rollout.replay import ReferenceEngine
-from rollout.samplings import StreamSettings
 from rollout.stream import Stream
 from rollout.supervisor import Started, Supervisor
 from rollout.transfer import PolicyEngine
@@ -259,7 +259,8 @@ def start_stream(
     replay = ReferenceEngine(recorded.judged) if recorded else None
     stream = Stream(
         replay or engine, replay.verify if replay else verify, group_filter(config), engine,
-        stream_settings(config), journal.fate, group_revision(config),
+        stream_settings(config), journal.fate, group_revision(config), group_sampling(config),
+        windows(config, engine),
     )  # fmt: skip
     engine.on_reissue = stream.reissued
     parts.enter_context(closing(stream))
@@ -284,23 +285,6 @@ def build_probe(
             learner.fingerprints(fingerprint),
             STALE_TOLERANCE[config.model.dtype],
         ),
-    )
-
-
-def stream_settings(config: RunConfig) -> StreamSettings:
-    """How the stream samples; a seed per completion in deterministic mode only (it costs time).
-
-    Recorded completions are as old as the run, and none is too old.
-    """
-    replays = isinstance(config.rollout, RecordingConfig)
-    return StreamSettings(
-        group_size=config.algorithm.group_size,
-        temperature=config.rollout.temperature,
-        top_p=config.rollout.top_p,
-        seed=config.seed if config.deterministic else None,
-        groups_per_update=config.prompts_per_step,
-        max_staleness=config.num_steps if replays else config.rollout.max_staleness,
-        updates_ahead=0 if replays else config.rollout.max_staleness,
     )
 
 

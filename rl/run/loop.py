@@ -63,9 +63,11 @@ class Run:
         """What a checkpoint holds beside the learner; JSON-able.
 
         Prompts whose groups are still open count as not drawn: a resumed run samples them anew.
+        With windows their groups go on instead.
         """
         return {
-            "sampler": self.sampler.state(given_back=self.stream.open_prompts()),
+            "sampler": self.sampler.state(given_back=self.stream.given_back()),
+            "stream": self.stream.state(),
             "memory": self.memory.state(),
             "oversampling": self.oversampling.state(),
             "limit": self.limit.state(),
@@ -73,6 +75,7 @@ class Run:
 
     def load(self, state: dict[str, Any]) -> None:
         self.stream.clear()
+        self.stream.load(state["stream"])
         self.sampler.load(state["sampler"])
         self.memory.load(state["memory"])
         self.oversampling.load(state["oversampling"])

@@ -65,7 +65,7 @@ def restore(run: Run, checkpoint: Path, step: int) -> int:
     except ValueError as error:
         raise CheckpointError(str(error)) from error
     run.learner.load(checkpoint / "learner")
-    run.load(state | {"sampler": run.sampler.state()})
+    run.load(state | {"sampler": run.sampler.state(), "stream": {}})
     run.learner.publish(run.transfer, step)
     run.probe(step)
     return int(state["step"])

@@ -12,7 +12,7 @@ rules make min(w, b ** level) paths. After every event the leaves that running p
 that have ended are w together.
 
 As in TreePO, what ends early gives its leaves to what goes on: long responses have more leaves than
-the policy gives them, the more the fewer paths part at the prompt (`rollout.trees.metrics.leaf_masses`).
+the policy gives them, the more the fewer paths part at the prompt (`metrics.leaf_masses`).
 `Growth.restart_at_once`, which is ours, gives them to new paths instead.
 """
 

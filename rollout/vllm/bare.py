@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from data.types import Prompt
 from rollout.engine import Sampling
-from rollout.vllm.engine import VllmEngine, sampling_parameters
+from rollout.vllm.engine import VllmEngine
+from rollout.vllm.requests import sampling_parameters
 
 
 async def bare_tokens(engine: VllmEngine, requests: Sequence[tuple[Prompt, Sampling]]) -> list[int]:

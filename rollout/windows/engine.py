@@ -10,6 +10,7 @@ then has no place in this step's groups, and its group stays open until the last
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from data.types import Completion, Prompt
 from rollout.engine import EngineError, InterruptibleEngine, Sampling
@@ -75,6 +76,14 @@ class WindowedEngine:
             await self._engine.abort(running.request_id)
         elif request_id in self._gates and not self._gates[request_id].done():
             self._open_gate(request_id, self._pool.give_up(request_id))
+
+    def state(self) -> dict[str, Any]:
+        """What has begun, for a checkpoint (`WindowPool.state`)."""
+        return self._pool.state()
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Parks what `state()` held as soon as it is asked for again."""
+        self._pool.load(state)
 
     async def close(self) -> None:
         """See `Engine.close`; what is parked ends with an error, too."""

@@ -143,7 +143,7 @@ def test_asynchronous_runs_train_on_every_group_in_time(loop: BackgroundLoop) ->
         parts.engine.weight_version += 1
     assert sorted(trained) == sorted(order())
     assert parts.sampler.state()["position"] == 8
-    assert parts.stream.open_prompts() == []
+    assert parts.stream.given_back() == []
 
 
 def test_prompts_whose_groups_are_open_count_as_not_drawn_in_a_checkpoint(
@@ -157,7 +157,7 @@ def test_prompts_whose_groups_are_open_count_as_not_drawn_in_a_checkpoint(
     assert resumed.run.state() == state
     groups, _, _ = roll_out(resumed.run, 1)
     assert [group.prompt.id for group in groups] == order()[2:4]
-    assert resumed.stream.open_prompts() == order()[4:6]
+    assert resumed.stream.given_back() == order()[4:6]
 
 
 def test_loading_a_state_drops_what_the_stream_held(loop: BackgroundLoop) -> None:
@@ -165,6 +165,6 @@ def test_loading_a_state_drops_what_the_stream_held(loop: BackgroundLoop) -> Non
     state = parts.run.state()
     roll_out(parts.run, 0)
     parts.run.load(state)
-    assert parts.stream.open_prompts() == [] and parts.stream.running == 0
+    assert parts.stream.given_back() == [] and parts.stream.running == 0
     assert parts.run.state() == state
     assert sum(parts.stream.fates.values()) == 8
