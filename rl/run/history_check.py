@@ -84,16 +84,17 @@ def _broken_chains(rows: Sequence[HistoryRow]) -> list[str]:
 
 
 def _untrained(folder: Path, rows: Sequence[HistoryRow], kept: int) -> list[str]:
-    """The rows of every update against the trained completions, and both counts."""
-    trained = Counter(row.step for row in rows if row.fate is Fate.TRAINED)
-    names = {row.id for row in rows if row.fate is Fate.TRAINED}
-    found: list[str] = []
-    for path in sorted((folder / "completions").glob("step_*.parquet")):
-        step = int(path.stem.removeprefix("step_")) - 1
-        batch = pq.read_table(path, columns=["id"])["id"].to_pylist()
-        found += [f"{name} is in a batch and not trained" for name in batch if name not in names]
-        if len(set(batch)) != min(trained[step], kept):
-            found.append(
-                f"step {step}: {len(set(batch))} completions in the batch, {trained[step]} trained"
-            )
+    """The rows of all updates against the trained completions.
+
+    A completion trains once, in the update after it was asked for or, in an asynchronous run, in a
+    later one. The counts agree unless a batch has the most rows that are kept.
+    """
+    trained = {row.id for row in rows if row.fate is Fate.TRAINED}
+    paths = sorted((folder / "completions").glob("step_*.parquet"))
+    batches = [pq.read_table(path, columns=["id"])["id"].to_pylist() for path in paths]
+    written = Counter(name for batch in batches for name in batch)
+    found = [f"{name} is in a batch and not trained" for name in written if name not in trained]
+    found += [f"{name} is in {count} batches" for name, count in written.items() if count > 1]
+    if len(written) < len(trained) and all(len(batch) < kept for batch in batches):
+        found.append(f"{len(written)} completions in the batches, {len(trained)} trained")
     return found

@@ -66,16 +66,26 @@ def test_every_line_that_is_doubled_is_named(tmp_path: Path, name: str) -> None:
 def test_a_completion_in_a_batch_without_its_fate_is_named(tmp_path: Path) -> None:
     folder = run_folder(tmp_path, list(BALANCED.items()))
     write_batch(folder, 1, ["1/p/0", "1/p/1", "1/p/2"])
-    assert history_problems(folder) == [
-        "1/p/2 is in a batch and not trained",
-        "step 1: 3 completions in the batch, 2 trained",
-    ]
+    assert history_problems(folder) == ["1/p/2 is in a batch and not trained"]
 
 
 def test_a_trained_completion_that_is_in_no_batch_is_counted(tmp_path: Path) -> None:
     folder = run_folder(tmp_path, list(BALANCED.items()))
     write_batch(folder, 0, ["0/p/0"])
-    assert history_problems(folder) == ["step 0: 1 completions in the batch, 2 trained"]
+    assert history_problems(folder) == ["3 completions in the batches, 4 trained"]
+
+
+def test_a_completion_that_is_trained_twice_is_named(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path, list(BALANCED.items()))
+    write_batch(folder, 1, ["0/p/0", "1/p/0", "1/p/1"])
+    assert history_problems(folder) == ["0/p/0 is in 2 batches"]
+
+
+def test_a_completion_may_be_trained_in_a_later_step_than_it_was_asked_for(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path, list(BALANCED.items()))
+    write_batch(folder, 0, ["0/p/0", "1/p/0"])
+    write_batch(folder, 1, ["0/p/1+2", "1/p/1"])
+    assert history_problems(folder) == []
 
 
 def test_a_request_that_took_the_place_of_nothing_is_named(tmp_path: Path) -> None:
