@@ -115,6 +115,7 @@ class _World:
         self._open: list[_Group] = []
         self._num_ready = 0
         self._num_taken = 0
+        self._is_settled = True
         self._tokens: defaultdict[int, float] = defaultdict(float)
         self._oldest: defaultdict[int, float] = defaultdict(float)
         self._num_samples = 0
@@ -133,6 +134,7 @@ class _World:
         self._busy(Kind.PUBLISH, self._cluster.publish_seconds)
         self._version += 1
         self._num_taken = 0
+        self._is_settled = True
 
     def totals(self) -> _Totals:
         """Everything since the beginning."""
@@ -209,6 +211,7 @@ class _World:
         group.completions.append(ended.by_version)
         group.missing -= 1
         if group.missing == 0:
+            self._is_settled = True
             group.is_ready = bool(self._keep_rng.random() < self._workload.kept_share)
             self._num_ready += group.is_ready
             if not group.is_ready:
@@ -217,8 +220,10 @@ class _World:
     def _choose(self) -> list[int] | None:
         """Positions of the groups that the update takes; None while it waits."""
         num_groups = self._workload.num_groups
-        if self._num_ready < num_groups:
+        # The answer changes only when a group has settled, and is slow to find.
+        if not self._is_settled or self._num_ready < num_groups:
             return None
+        self._is_settled = False
         return choose(
             [group.is_ready for group in self._open],
             [group.deadline for group in self._open],
