@@ -4,6 +4,7 @@ Flow: a drafter's `Proposal` -> `AcceptanceModel.predict`; after the step
 `observe` keeps the accepted slots and each row's first rejection, and refits when it is time.
 """
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +28,9 @@ CONTRADICTION = 4.0
 SURPRISE_DECAY = 0.95
 """Per verified step: a contradiction shows in the newest 20."""
 FEWEST_TO_CONTRADICT = 6
+STEPS_BELIEVED = 8
+"""On a contradiction the newest steps are believed, and older evidence is worth next to nothing."""
 CONTRADICTED_WEIGHT = 0.002
-"""What evidence is worth that new outcomes contradict: a broken drafter must be found at once."""
 CAPACITY = 2048
 """Newest decided slots that are kept."""
 
@@ -97,7 +99,7 @@ class AcceptanceModel:
         self._remember(np.concatenate([shared, self._one_hot[position]], axis=1), outcomes)
         self._steps_since_fit += 1
         if self._surprise.contradicts():
-            self._weights[: -round(self._surprise.num_slots)] *= CONTRADICTED_WEIGHT
+            self._weights[: -self._surprise.num_slots] *= CONTRADICTED_WEIGHT
             self._refit()
         elif self._steps_since_fit >= REFIT_EVERY:
             self._refit()
@@ -132,13 +134,18 @@ class _Surprise:
     """Accepted minus predicted count of the newest steps, against its standard deviation."""
 
     def __init__(self) -> None:
-        self.num_slots = 0.0
+        self._believed: deque[int] = deque(maxlen=STEPS_BELIEVED)
         self._excess = 0.0
         self._variance = 0.0
 
+    @property
+    def num_slots(self) -> int:
+        """Slots of the newest steps, those that are believed."""
+        return sum(self._believed)
+
     def add(self, outcomes: Floats, predicted: Floats) -> None:
         fade = SURPRISE_DECAY
-        self.num_slots = fade * self.num_slots + len(outcomes)
+        self._believed.append(len(outcomes))
         self._excess = fade * self._excess + float((outcomes - predicted).sum())
         self._variance = fade**2 * self._variance + float((predicted * (1 - predicted)).sum())
 

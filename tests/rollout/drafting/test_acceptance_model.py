@@ -49,14 +49,14 @@ def test_slots_behind_a_rejection_and_rows_that_are_gone_say_nothing():
     np.testing.assert_allclose(left_out.predict(probe), cut.predict(probe))
 
 
-def test_a_contradiction_is_believed_at_once():
+def test_a_contradiction_is_soon_believed():
     model, proposal = AcceptanceModel(1), proposal_of([0.5] * 4, [1] * 4)
     for _ in range(REFIT_EVERY):
         model.observe(proposal, kept=np.ones(4, int), accepted=np.array([1, 1, 1, 0]))
     assert model.predict(proposal)[0] == pytest.approx(0.75, abs=0.02)
-    for _ in range(8):
+    for _ in range(20):
         model.observe(proposal, kept=np.ones(4, int), accepted=np.zeros(4, int))
-    assert model.predict(proposal)[0] < 0.2
+    assert model.predict(proposal)[0] < 0.02
 
 
 def test_steps_without_drafts_change_nothing():

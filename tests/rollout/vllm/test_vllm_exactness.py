@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 LEVEL = 0.01
 REPEATS = 20
-DRAWS_PER_PREFIX = 5_000
+DRAWS_PER_PREFIX = 10_000
 PREFIX_LENGTHS = (2, 4, 6, 8)
 DEPTH = 3
 NUM_DRAFTS = 3
