@@ -7,63 +7,16 @@ from data.types import Prompt, Verdict
 from rollout import supervisor as supervisor_module
 from rollout.background import BackgroundLoop
 from rollout.books import Fate
-from rollout.engine import EngineError, EngineLost, Sampling
+from rollout.engine import EngineError, EngineLost, RequestLost, Sampling
 from rollout.recovery import Patience
 from rollout.stream import Request, Stream, StreamSettings
 from rollout.supervisor import Started, Supervisor
-from tests.fakes import FakeEngine
 from tests.rollout.engine_contract import CONTRACT, Subject, closed_engine_refuses
+from tests.rollout.mortal import MortalFake, Weights
 
 PROMPTS = [
     Prompt(id=f"p{index}", messages=(), token_ids=[1, 2], answer="7") for index in range(100)
 ]
-
-
-class MortalFake(FakeEngine):
-    """A fake engine that can die, hang and be killed; `mute` requests are never answered."""
-
-    def __init__(self, *, mute: bool = False, seconds: float = 0.0) -> None:
-        super().__init__(seconds=lambda sampling: 3600.0 if mute else seconds)
-        self.death = ""
-        self.tokens_received = 0
-        self.killed = ""
-        self._waiting: set[asyncio.Task] = set()
-
-    async def sample(self, prompt, sampling):
-        if self.killed:
-            raise EngineLost(self.killed)
-        task = asyncio.ensure_future(super().sample(prompt, sampling))
-        self._waiting.add(task)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            if self.killed:
-                raise EngineLost(self.killed) from None
-            task.cancel()
-            raise
-
-    async def kill(self, why):
-        self.killed = why
-        for task in self._waiting:
-            task.cancel()
-
-
-class Weights:
-    """A transfer into a fake engine; `breaks` is called when it is to finish."""
-
-    def __init__(self, engine, breaks=lambda: None):
-        self.engine, self.breaks, self.closed = engine, breaks, False
-
-    def start(self): ...
-
-    def send(self, bucket): ...
-
-    def finish(self, version):
-        self.breaks()
-        self.engine.weight_version = version
-
-    def close(self):
-        self.closed = True
 
 
 class Succession:
@@ -143,6 +96,23 @@ def test_requests_of_an_engine_that_died_are_answered_by_the_next_under_fresh_id
     assert sorted(reissues) == [("r0", "r0+1"), ("r1", "r1+1"), ("r2", "r2+1")]
     assert {c.weight_versions for c in completions} == {(4, 4)}
     assert first.killed == "killed by SIGKILL"
+
+
+def test_a_request_lost_alone_goes_on_with_the_same_engine_under_a_fresh_id(loop):
+    engine = MortalFake()
+    answer, asked = engine.sample, []
+
+    async def drops_the_first(prompt, sampling):
+        asked.append(sampling.id)
+        if len(asked) == 1:
+            raise RequestLost("dropped")
+        return await answer(prompt, sampling)
+
+    engine.sample = drops_the_first
+    run = Succession(loop, engine)
+    (completion,) = run.sample(1)
+    assert (asked, completion.id) == (["r0", "r0+1"], "r0+1")
+    assert run.supervisor.losses == [] and run.starts == 0
 
 
 def test_starting_and_publishing_happen_on_the_learners_thread(loop):
