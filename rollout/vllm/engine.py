@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from data.types import Completion, Finish, Prompt, Span
@@ -19,6 +18,7 @@ from rollout.config import Placement
 from rollout.engine import EngineError, EngineLost, Sampling
 from rollout.transfer import HeldTransfer
 from rollout.vllm.admission import Admission
+from rollout.vllm.fingerprint import unpacked_fingerprints
 from rollout.vllm.processes import EngineProcesses
 
 if TYPE_CHECKING:
@@ -207,11 +207,7 @@ class VllmEngine:
         return start_transfer(self, bucket_mib)
 
     def fingerprints(self) -> dict[str, Tensor]:
-        found = self.loop.run(self.call("laconic_fingerprints"))[0]
-        return {
-            name: torch.from_numpy(np.frombuffer(values, dtype=np.float32).copy())
-            for name, values in found.items()
-        }
+        return unpacked_fingerprints(self.loop.run(self.call("laconic_fingerprints"))[0])
 
     def sleep(self) -> None:
         """Gives the GPU's memory to the learner, where both share it; requests are kept. Blocks."""

@@ -3,19 +3,23 @@
 vLLM adds this class to its worker's bases; names begin with `laconic_` so that they cannot clash.
 """
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rollout.vllm.fingerprint import model_fingerprints
+from rollout.vllm.fingerprint import model_fingerprints, packed_fingerprints
 from rollout.vllm.patches import expand_problem
+from rollout.vllm.settings import worker_settings
 
 if TYPE_CHECKING:
     from torch import nn
+    from vllm.config import VllmConfig
 
 
 class WorkerExtension:
-    """Methods of ours on a vLLM worker; `get_model` is the worker's."""
+    """Methods of ours on a vLLM worker; `get_model` and `vllm_config` are the worker's."""
 
     if TYPE_CHECKING:
+        vllm_config: VllmConfig
 
         def get_model(self) -> "nn.Module": ...
 
@@ -25,7 +29,10 @@ class WorkerExtension:
 
         return expand_problem(rejection_sampler.expand_batch_to_tokens)
 
-    def laconic_fingerprints(self) -> dict[str, Any]:
-        """Per checkpoint name the fingerprint's float32 values as bytes."""
-        fingerprints = model_fingerprints(self.get_model())
-        return {name: value.numpy().tobytes() for name, value in fingerprints.items()}
+    def laconic_fingerprints(self) -> dict[str, str]:
+        """Per checkpoint name the fingerprint's float32 values as base64, which JSON can carry."""
+        return packed_fingerprints(model_fingerprints(self.get_model()))
+
+    def laconic_settings(self) -> dict[str, Any]:
+        """What this worker samples with (`Settings`), for a run that found it by its address."""
+        return asdict(worker_settings(self.vllm_config))
