@@ -25,7 +25,8 @@ class Connection:
         self.url = url.rstrip("/")
         self._session = aiohttp.ClientSession(
             headers=authorization(token),
-            connector=aiohttp.TCPConnector(limit=0),
+            # A server closes idle connections, and a request on one that it closes just then fails.
+            connector=aiohttp.TCPConnector(limit=0, force_close=True),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             read_bufsize=BUFFER_BYTES,
         )
