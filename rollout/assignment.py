@@ -47,9 +47,10 @@ class Assignment:
             groups.setdefault(task.prompt, []).append(task)
         for prompt in sorted(groups, key=lambda prompt: -_total(groups[prompt])):
             pinned = self._pins.get(prompt)
-            replica = pinned if pinned in replicas else self._least_loaded(replicas)
+            if pinned is None or pinned not in replicas:
+                pinned = self._least_loaded(replicas)
             for task in groups[prompt]:
-                self._start(task, replica)
+                self._start(task, pinned)
         return [self._running[task.request][1] for task in tasks]
 
     def ended(self, request: str) -> None:

@@ -36,10 +36,14 @@ E = TypeVar("E", bound=MortalEngine)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started(Generic[E]):
-    """A running engine and the way of the weights into it."""
+    """A running engine and the way of the weights into it.
+
+    One that `watches_itself` ends by itself when it hangs (`rollout.replicas`).
+    """
 
     engine: E
     transfer: HeldTransfer
+    watches_itself: bool = False
 
 
 class Supervisor(Generic[E]):
@@ -206,6 +210,8 @@ class Supervisor(Generic[E]):
             clock.tick(time.monotonic(), mark, at_work=waiting or self._cycle.calling)
             if engine.death:
                 await self._lose(incarnation, engine.death)
+            elif self._held.watches_itself:
+                continue
             elif clock.quiet_seconds >= self._patience.hang_seconds:
                 await self._lose(incarnation, self._hang())
 

@@ -7,6 +7,7 @@ from rl.cli.problems import model_path
 from rl.config import RunConfig
 from rl.learner.process_group import Ranks, start_process_group, stop_process_group
 from rollout.background import BackgroundLoop
+from rollout.replicas import ReplicatedEngine
 from rollout.supervisor import Started
 from rollout.transfer import PolicyEngine
 
@@ -90,4 +91,5 @@ def start_engine(config: RunConfig, loop: BackgroundLoop, version: int) -> Start
         raise
     if config.deterministic:
         engine.admit_together()
-    return Started(engine=engine, transfer=transfer)
+    watches_itself = isinstance(engine, ReplicatedEngine)
+    return Started(engine=engine, transfer=transfer, watches_itself=watches_itself)

@@ -38,12 +38,11 @@ class Cluster:
         options = {"predict": predict} if predict else {}
         labels = dict(zip("abcdef", replicas, strict=False))
         self.engine = ReplicatedEngine(labels, self.start_another, loop, patience, **options)
-        held = Started(engine=self.engine, transfer=self.engine.start_transfer(64))
-        self.supervisor = Supervisor(
-            held, lambda version: 1 / 0, self.publish, loop, patience=Patience(
-                hang_seconds=1000.0, max_restarts=0, window_seconds=1.0
-            ),
-        )  # fmt: skip
+        held = Started(
+            engine=self.engine, transfer=self.engine.start_transfer(64), watches_itself=True
+        )
+        never = Patience(hang_seconds=hang_seconds, max_restarts=0, window_seconds=1.0)
+        self.supervisor = Supervisor(held, lambda version: held, self.publish, loop, never)
 
     def start_another(self, label, version):
         self.starts.append((label, version))

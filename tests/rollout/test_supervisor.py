@@ -22,7 +22,15 @@ PROMPTS = [
 class Succession:
     """What a run gives its supervisor: engines one after the other, and a learner's publish."""
 
-    def __init__(self, loop, *engines, max_restarts=3, hang_seconds=60.0, breaks=lambda: None):
+    def __init__(
+        self,
+        loop,
+        *engines,
+        max_restarts=3,
+        hang_seconds=60.0,
+        breaks=lambda: None,
+        watches_itself=False,
+    ):
         self.loop = loop
         self.coming = list(engines)
         self.published = []
@@ -32,7 +40,7 @@ class Succession:
             hang_seconds=hang_seconds, max_restarts=max_restarts, window_seconds=1000.0
         )
         first = self.coming.pop(0)
-        held = Started(engine=first, transfer=Weights(first, breaks))
+        held = Started(engine=first, transfer=Weights(first, breaks), watches_itself=watches_itself)
         self.supervisor = Supervisor(held, self.start, self.publish, loop, patience)
 
     def start(self, version):
@@ -146,6 +154,15 @@ def test_an_engine_whose_tokens_come_slowly_is_no_hang(loop):
     assert len(run.sample(5)) == 5
     arriving.cancel()
     assert run.starts == 0
+
+
+def test_an_engine_that_watches_itself_is_left_alone_until_it_says_that_it_died(loop):
+    first = MortalFake(mute=True)
+    run = Succession(loop, first, MortalFake(), hang_seconds=0.1, watches_itself=True)
+    loop.submit(after(0.5, lambda: setattr(first, "death", "all of 2 x fake are lost")))
+    assert len(run.sample(2)) == 2
+    (loss,) = run.supervisor.losses
+    assert "all of 2 x fake are lost" in loss
 
 
 def test_an_engine_lost_in_the_middle_of_a_sync_gets_the_same_version_again(loop):

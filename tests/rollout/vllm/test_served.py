@@ -101,13 +101,14 @@ def pair() -> Iterator[Pair]:
         served = Served(model_path=str(LAB / "short"), dtype="float32", max_model_tokens=640)
         try:
             engine = connect_all(config, served, loop, 0)
-            yield Pair(
-                processes=processes,
-                engine=engine,
-                transfer=engine.start_transfer(1),
-                loop=loop,
-                prompts=lab_prompts(LAB / "short", 32),
-            )
+            with closing(engine.start_transfer(1)) as transfer:
+                yield Pair(
+                    processes=processes,
+                    engine=engine,
+                    transfer=transfer,
+                    loop=loop,
+                    prompts=lab_prompts(LAB / "short", 32),
+                )
             engine.shutdown()
         finally:
             for process in processes:
@@ -147,10 +148,10 @@ def test_published_weights_are_those_that_sample_at_both(pair):
     pair.publish(lab_model())
 
 
-def test_what_a_killed_replica_had_is_finished_by_the_other(pair):
+def test_what_a_killed_replica_had_is_finished_by_the_other(pair, record_property):
     """The last test of the module: it leaves one replica."""
     patience = Patience(hang_seconds=600, max_restarts=0, window_seconds=1)
-    held = Started(engine=pair.engine, transfer=pair.transfer)
+    held = Started(engine=pair.engine, transfer=pair.transfer, watches_itself=True)
     supervisor = Supervisor(held, lambda version: held, lambda *_: None, pair.loop, patience)
     reissued = []
     supervisor.on_reissue = lambda lost_id, fresh_id: reissued.append(lost_id)
@@ -165,6 +166,7 @@ def test_what_a_killed_replica_had_is_finished_by_the_other(pair):
     killed = pair.loop.submit(asyncio.to_thread(kill))
     answered = pair.sample(64, 300, engine=supervisor, temperature=2.0)
     seconds = time.monotonic() - killed.result()
+    record_property("seconds", seconds)
     assert len(answered) == 64 and reissued
     assert sum("+" in completion.id for _, completion in answered) == len(reissued)
     assert list(pair.engine.health.values()) == [Health.LOST, Health.SERVING]
