@@ -9,12 +9,13 @@ gets the weights with all. Only when none is left is this engine lost, and repla
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from data.types import Completion, Prompt
+from rollout.arrivals import Arrivals
 from rollout.assignment import Assignment, Task
 from rollout.background import BackgroundLoop
 from rollout.engine import EngineError, EngineLost, RequestLost, Sampling
@@ -78,7 +79,7 @@ class ReplicatedEngine:
         self._predict = predict
         self._roster = Roster(list(replicas), patience)
         self._assignment = Assignment(len(replicas))
-        self._arrivals: list[tuple[Task, asyncio.Future[int]]] = []
+        self._arrivals = Arrivals(self._place)
         self._weight_version = self._replicas[0].engine.weight_version
         self._paused = False
         self._together = False
@@ -88,7 +89,8 @@ class ReplicatedEngine:
 
     @property
     def name(self) -> str:
-        return f"{len(self._replicas)} x {self._replicas[0].engine.name}"
+        name = self._replicas[0].engine.name
+        return name if len(self._replicas) == 1 else f"{len(self._replicas)} x {name}"
 
     @property
     def weight_version(self) -> int:
@@ -125,8 +127,11 @@ class ReplicatedEngine:
         """
         if not self._loop.is_current and not self._ended:
             return await asyncio.wrap_future(self._loop.submit(self.sample(prompt, sampling)))
+        tokens = self._predict(prompt, sampling)
         try:
-            index = await self._placed(prompt, sampling)
+            index = await self._arrivals.join(
+                Task(request=sampling.id, prompt=prompt.id, tokens=tokens)
+            )
             return await self._sample_on(index, prompt, sampling)
         finally:
             self._assignment.ended(sampling.id)
@@ -202,29 +207,11 @@ class ReplicatedEngine:
             if self._roster.published(index):
                 logger.warning("%s serves again", self._replicas[index].label)
 
-    async def _placed(self, prompt: Prompt, sampling: Sampling) -> int:
-        """The replica for a request; those that start in the same turn of the loop are placed
-        together."""
-        loop = asyncio.get_running_loop()
-        task = Task(request=sampling.id, prompt=prompt.id, tokens=self._predict(prompt, sampling))
-        if not self._arrivals:
-            loop.call_soon(self._place)
-        place: asyncio.Future[int] = loop.create_future()
-        self._arrivals.append((task, place))
-        return await place
-
-    def _place(self) -> None:
-        arrivals, self._arrivals = self._arrivals, []
-        arrived = [(task, place) for task, place in arrivals if not place.done()]
+    def _place(self, tasks: Sequence[Task]) -> list[int]:
         usable = self._roster.usable()
         if self._ended or not usable:
-            failure = self._ended or EngineLost(self.death)
-            for _, place in arrived:
-                place.set_exception(failure)
-            return
-        indices = self._assignment.place([task for task, _ in arrived], usable)
-        for (_, place), index in zip(arrived, indices, strict=True):
-            place.set_result(index)
+            raise self._ended or EngineLost(self.death)
+        return self._assignment.place(tasks, usable)
 
     async def _sample_on(self, index: int, prompt: Prompt, sampling: Sampling) -> Completion:
         replica, incarnation = self._replicas[index], self._roster.incarnation(index)
