@@ -1,77 +1,18 @@
-import asyncio
 import time
 
 import pytest
 
-from data.types import Prompt, Verdict
+from data.types import Verdict
 from rollout import replicas as replicas_module
 from rollout import supervisor as supervisor_module
 from rollout.background import BackgroundLoop
 from rollout.books import Fate
-from rollout.engine import EngineError, EngineLost, RequestLost, Sampling
-from rollout.recovery import Patience
-from rollout.replicas import ReplicatedEngine
+from rollout.engine import EngineLost, RequestLost, Sampling
 from rollout.roster import MOST_DROPS, Health
 from rollout.stream import Request, Stream, StreamSettings
-from rollout.supervisor import Started, Supervisor
+from tests.rollout.cluster import PROMPTS, Cluster, wait_for
 from tests.rollout.engine_contract import CONTRACT, Subject, closed_engine_refuses
 from tests.rollout.mortal import FakeReplica
-
-PROMPTS = [
-    Prompt(id=f"p{index}", messages=(), token_ids=[1, 2], answer="7") for index in range(100)
-]
-
-
-class Cluster:
-    """Replicas a, b, ... behind a supervisor, with a learner that publishes nothing but versions.
-
-    `coming` are the engines that start in the places of lost ones; an exception fails the start.
-    """
-
-    def __init__(self, loop, *replicas, hang_seconds=60.0, max_restarts=3, predict=None):
-        self.loop = loop
-        self.coming = []
-        self.starts = []
-        patience = Patience(
-            hang_seconds=hang_seconds, max_restarts=max_restarts, window_seconds=1000.0
-        )
-        options = {"predict": predict} if predict else {}
-        labels = dict(zip("abcdef", replicas, strict=False))
-        self.engine = ReplicatedEngine(labels, self.start_another, loop, patience, **options)
-        held = Started(
-            engine=self.engine, transfer=self.engine.start_transfer(64), watches_itself=True
-        )
-        never = Patience(hang_seconds=hang_seconds, max_restarts=0, window_seconds=1.0)
-        self.supervisor = Supervisor(held, lambda version: held, self.publish, loop, never)
-
-    def start_another(self, label, version):
-        self.starts.append((label, version))
-        engine = self.coming.pop(0)
-        if isinstance(engine, BaseException):
-            raise engine
-        return engine
-
-    def publish(self, transfer, version):
-        transfer.start()
-        transfer.send(["bucket"])
-        transfer.finish(version)
-
-    def sample(self, count=8, prompts=PROMPTS, engine=None):
-        engine = engine or self.supervisor
-
-        async def together():
-            requests = [Sampling(id=f"r{index}", limit=30, seed=index) for index in range(count)]
-            pairs = zip(prompts, requests, strict=False)
-            return await asyncio.gather(*(engine.sample(p, s) for p, s in pairs))
-
-        return self.supervisor.run(together())
-
-    def soon(self, call, seconds=0.05):
-        async def later():
-            await asyncio.sleep(seconds)
-            call()
-
-        self.loop.submit(later())
 
 
 @pytest.fixture
@@ -178,76 +119,6 @@ def test_what_a_full_queue_refuses_goes_elsewhere(loop):
     assert small.most_running == 2 and cluster.engine.losses == []
 
 
-def test_all_replicas_get_the_same_buckets_and_the_version(loop):
-    replicas = [FakeReplica(), FakeReplica(), FakeReplica()]
-    cluster = Cluster(loop, *replicas)
-    cluster.publish(cluster.supervisor, 4)
-    assert [replica.transfers[0].sent for replica in replicas] == [[["bucket"]]] * 3
-    assert cluster.engine.weight_version == 4
-    assert {c.weight_versions for c in cluster.sample(9)} == {(4, 4)}
-
-
-def test_a_lost_replica_is_replaced_at_the_next_publication_and_serves_its_weights(loop):
-    lost, other, fresh = FakeReplica(), FakeReplica(), FakeReplica()
-    cluster = Cluster(loop, lost, other)
-    cluster.publish(cluster.supervisor, 1)
-    lost.death = "killed"
-    wait_for(lambda: cluster.engine.health["a"] is Health.LOST)
-    cluster.sample(4)
-    cluster.coming = [fresh]
-    cluster.publish(cluster.supervisor, 2)
-    assert cluster.starts == [("a", 1)] and lost.transfers[0].closed
-    assert cluster.engine.health == {"a": Health.SERVING, "b": Health.SERVING}
-    assert {c.weight_versions for c in cluster.sample(4)} == {(2, 2)}
-    assert len(fresh.asked) == 2
-
-
-def test_a_replica_lost_in_the_middle_of_a_sync_leaves_the_others_their_weights(loop):
-    def breaks():
-        raise EngineLost("killed by SIGKILL")
-
-    broken, other = FakeReplica(breaks=breaks), FakeReplica()
-    cluster = Cluster(loop, broken, other)
-    cluster.publish(cluster.supervisor, 7)
-    assert cluster.engine.health == {"a": Health.LOST, "b": Health.SERVING}
-    assert {c.weight_versions for c in cluster.sample(4)} == {(7, 7)}
-
-
-def test_a_replica_that_hangs_in_a_sync_is_killed_and_the_sync_goes_on(loop):
-    def waits_for_ever():
-        wait_for(lambda: hung.killed)
-        raise EngineLost(hung.killed)
-
-    hung, other = FakeReplica(breaks=waits_for_ever), FakeReplica()
-    cluster = Cluster(loop, hung, other, hang_seconds=0.2)
-    cluster.publish(cluster.supervisor, 7)
-    assert "while a weight transfer waited" in cluster.engine.losses[0]
-    assert cluster.sample(1)[0].weight_versions == (7, 7)
-
-
-def test_a_replica_that_is_not_there_yet_is_waited_for_without_a_charge(loop):
-    lost, other = FakeReplica(), FakeReplica()
-    cluster = Cluster(loop, lost, other, max_restarts=1)
-    lost.death = "killed"
-    wait_for(lambda: cluster.engine.health["a"] is Health.LOST)
-    cluster.coming = [None, None, None, FakeReplica()]
-    for version in range(1, 5):
-        cluster.publish(cluster.supervisor, version)
-    assert cluster.engine.health["a"] is Health.SERVING
-
-
-def test_a_replica_beyond_its_budget_is_left_out(loop):
-    lost, other = FakeReplica(), FakeReplica()
-    cluster = Cluster(loop, lost, other, max_restarts=1)
-    lost.death = "killed"
-    wait_for(lambda: cluster.engine.health["a"] is Health.LOST)
-    cluster.coming = [EngineError("vllm did not start: no memory")]
-    for version in range(1, 4):
-        cluster.publish(cluster.supervisor, version)
-    assert cluster.engine.health == {"a": Health.LEFT_OUT, "b": Health.SERVING}
-    assert len(cluster.starts) == 1 and len(cluster.sample(4)) == 4
-
-
 def test_when_all_are_lost_the_engine_is_and_says_what_happened_to_each(loop):
     replicas = [FakeReplica(), FakeReplica()]
     cluster = Cluster(loop, *replicas)
@@ -259,17 +130,6 @@ def test_when_all_are_lost_the_engine_is_and_says_what_happened_to_each(loop):
     assert "b: " in str(told.value) and "exit code 1" in str(told.value)
     wait_for(lambda: cluster.supervisor.losses)
     assert str(told.value) in cluster.supervisor.losses[0]
-
-
-def test_admission_together_reaches_the_replica_that_comes_later(loop):
-    lost, other, fresh = FakeReplica(), FakeReplica(), FakeReplica()
-    cluster = Cluster(loop, lost, other)
-    cluster.engine.admit_together()
-    lost.death = "killed"
-    wait_for(lambda: cluster.engine.health["a"] is Health.LOST)
-    cluster.coming = [fresh]
-    cluster.publish(cluster.supervisor, 1)
-    assert other.together and fresh.together
 
 
 def test_books_balance_when_replicas_die_hang_drop_and_come_back(loop):
@@ -301,10 +161,3 @@ def test_books_balance_when_replicas_die_hang_drop_and_come_back(loop):
     assert set(fates) == {Fate.TRAINED, Fate.LOST}
     assert len({record.id for record in records}) == len(records) == sum(stream.fates.values())
     assert [label for label, _ in cluster.starts] == ["a", "b"]
-
-
-def wait_for(condition, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "timed out"
-        time.sleep(0.005)
