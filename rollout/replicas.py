@@ -58,7 +58,7 @@ class ReplicatedEngine:
     """Samples on any of `replicas`, which are known by their labels; a `PolicyEngine` itself.
 
     Every method but `sample`, `close` and `kill` is called by the learner's thread, which
-    `start_another` blocks. `patience` is each replica's own.
+    `start_another` blocks. `patience` is each replica's own; `predict` may be set at any time.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class ReplicatedEngine:
         self._start_another = start_another
         self._loop = loop
         self._patience = patience
-        self._predict = predict
+        self.predict = predict
         self._roster = Roster(list(replicas), patience)
         self._assignment = Assignment(len(replicas))
         self._arrivals = Arrivals(self._place)
@@ -127,7 +127,7 @@ class ReplicatedEngine:
         """
         if not self._loop.is_current and not self._ended:
             return await asyncio.wrap_future(self._loop.submit(self.sample(prompt, sampling)))
-        tokens = self._predict(prompt, sampling)
+        tokens = self.predict(prompt, sampling)
         try:
             index = await self._arrivals.join(
                 Task(request=sampling.id, prompt=prompt.id, tokens=tokens)

@@ -7,15 +7,17 @@ from typing import Any
 
 import aiohttp
 
-from rollout.engine import EngineError, EngineLost
+from rollout.engine import EngineError, EngineLost, RequestLost
 from rollout.vllm.token_guard import TOKEN_VARIABLE, authorization
 
 CONNECT_SECONDS = 5.0
 BUFFER_BYTES = 2**20
 """One line of a streamed answer holds a lot of tokens with their log-probs."""
 
-UNAUTHORIZED = 401
 ERROR = 400
+UNAUTHORIZED = 401
+BUSY = (429, 503)
+"""Too many requests, and no service at present: another time, or another replica."""
 
 
 class Connection:
@@ -33,7 +35,8 @@ class Connection:
 
     async def get(self, path: str, seconds: float | None = None) -> Any:
         """The JSON that `path` answers, None for an empty answer. Raises `EngineLost` when there
-        is none (within `seconds`), `EngineError` for a status of 400 or more."""
+        is none (within `seconds`), `EngineError` for a status of 400 or more, which is a
+        `RequestLost` when the server is busy."""
         with self._lost_if_broken(path):
             async with asyncio.timeout(seconds), self._session.get(self.url + path) as response:
                 return await self._answer(path, response)
@@ -66,7 +69,8 @@ class Connection:
                 "with"
             )
         if response.status >= ERROR:
-            raise EngineError(f"{self.url} answered {path} with {response.status}: {text[:1000]}")
+            kind = RequestLost if response.status in BUSY else EngineError
+            raise kind(f"{self.url} answered {path} with {response.status}: {text[:1000]}")
         return await response.json() if text else None
 
     @contextmanager

@@ -8,11 +8,13 @@ import asyncio
 import logging
 from argparse import Namespace
 from collections.abc import Mapping
+from contextlib import AsyncExitStack, closing
 from typing import Any
 
 import torch
 
 from rollout.config import Placement, VllmConfig
+from rollout.engine import EngineError
 from rollout.vllm.environment import engine_environment
 from rollout.vllm.guards import check_plugin, check_speculation
 from rollout.vllm.start import engine_arguments, engine_variables
@@ -28,8 +30,8 @@ def serve(
 ) -> None:
     """Starts vLLM and serves on `host` and `port` until a signal ends it.
 
-    `model` are vLLM's arguments `model`, `dtype` and `seed`. Raises `EngineError` when our plugin
-    would not work in it, or when speculation would be wrong.
+    `model` are vLLM's arguments `model`, `dtype` and `seed`. Raises `EngineError` when vLLM does
+    not start, when our plugin would not work in it, or when speculation would be wrong.
     """
     devices = list(range(config.devices or torch.cuda.device_count()))
     placement = Placement.separate if devices else Placement.cpu
@@ -73,12 +75,14 @@ async def _serve(arguments: Namespace) -> None:
     from vllm.entrypoints.launchers.launcher import setup_server
 
     address, listening = setup_server(arguments, reuse_port=False)
-    try:
-        async with build_async_engine_client(arguments) as llm:
+    with closing(listening):
+        async with AsyncExitStack() as parts:
+            try:
+                llm = await parts.enter_async_context(build_async_engine_client(arguments))
+            except Exception as error:
+                raise EngineError(f"vLLM did not start: {error}") from error
             if arguments.speculative_config:
                 check_speculation(await llm.collective_rpc("laconic_speculation_problem"))
             logger.info("serving %s at %s", arguments.model, address)
             ending = await build_and_serve(llm, address, listening, arguments)
         await ending
-    finally:
-        listening.close()

@@ -26,7 +26,8 @@ LOT = 3
 
 class ReplicaServer:
     """Answers on loopback. `lots` tells how many lots an answer gets before it breaks off, `mute`
-    answers start and never go on, and `error` is the answer to all calls but requests."""
+    answers start and never go on, a `full` one refuses, and
+    `error` is the answer to all calls but requests."""
 
     def __init__(self, settings=SETTINGS, token="", port=0):
         self.settings = settings
@@ -35,6 +36,7 @@ class ReplicaServer:
         self.engine = FakeEngine()
         self.healthy = True
         self.mute = False
+        self.full = False
         self.lots = None
         self.error = ""
         self.calls = []
@@ -87,6 +89,8 @@ class ReplicaServer:
         return web.json_response({"success": True})
 
     async def generate(self, request):
+        if self.full:
+            return web.json_response({"error": "the queue is full"}, status=503)
         body = await request.json()
         response = web.StreamResponse()
         await response.prepare(request)

@@ -75,6 +75,14 @@ def test_an_answer_that_breaks_off_is_lost_and_the_replica_is_not(engine, server
     assert sample(engine, name="r0+1").id == "r0+1" and not engine.death
 
 
+def test_a_request_that_a_full_queue_refuses_may_be_asked_again(engine, server):
+    server.full = True
+    with pytest.raises(RequestLost, match="the queue is full"):
+        sample(engine)
+    server.full = False
+    assert sample(engine, name="r0+1").id == "r0+1"
+
+
 def test_a_server_that_goes_is_a_loss_named_at_once(loop, engine, server):
     server.mute = True
     future = loop.submit(engine.sample(PROMPTS[0], Sampling(id="r0", limit=9)))
