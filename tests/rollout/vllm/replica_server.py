@@ -26,8 +26,8 @@ LOT = 3
 
 class ReplicaServer:
     """Answers on loopback. `lots` tells how many lots an answer gets before it breaks off, `mute`
-    answers start and never go on, a `full` one refuses, and
-    `error` is the answer to all calls but requests."""
+    answers start and never go on, a `full` one refuses, and `error` is the answer
+    to all calls but requests."""
 
     def __init__(self, settings=SETTINGS, token="", port=0):
         self.settings = settings
