@@ -96,10 +96,13 @@ class VllmConfig(RolloutConfig):
     placement: Placement = Placement.auto
     devices: int = 0
     """GPUs given to the engines under `separate`; 0 is all that the learner leaves."""
+    replicas: int = 1
+    """Engines of this process tree on the CPU, which share its threads; one that is lost costs the
+    others nothing. On GPUs vLLM replicates over `devices` by itself."""
     max_num_seqs: int = 256
-    """Sequences that the engine decodes at once."""
+    """Sequences that one engine decodes at once."""
     kv_cache_gib: float = 1.0
-    """Key-value cache on the CPU, in GiB (a GPU uses `gpu_memory_utilization`)."""
+    """Key-value cache of one engine on the CPU, in GiB (a GPU uses `gpu_memory_utilization`)."""
     gpu_memory_utilization: float = 0.85
     enforce_eager: bool = False
     """Skip CUDA graphs; always on on the CPU, where compiled graphs would keep old weights."""
@@ -127,11 +130,7 @@ class VllmConfig(RolloutConfig):
             )
         if self.max_num_seqs < 1:
             found.append(f"rollout.max_num_seqs={self.max_num_seqs}: set it to 1 or more")
-        if self.placement is Placement.remote and not self.urls:
-            found.append(
-                "rollout.placement=remote without rollout.urls: start replicas with "
-                "`laconic serve` and set rollout.urls=[http://host:port]"
-            )
+        found += self._replica_problems()
         if not self.start_seconds > 0:
             found.append(f"rollout.start_seconds={self.start_seconds}: set it above 0")
         if self.speculation is not Speculation.none and not 1 <= self.num_speculative_tokens <= 128:
@@ -139,6 +138,28 @@ class VllmConfig(RolloutConfig):
                 f"rollout.num_speculative_tokens={self.num_speculative_tokens}: set 1 to 128"
             )
         return found + self.history.problems()
+
+    def _replica_problems(self) -> list[str]:
+        found = []
+        if self.replicas < 1:
+            found.append(f"rollout.replicas={self.replicas}: set it to 1 or more")
+        if self.replicas > 1 and self.placement not in (Placement.auto, Placement.cpu):
+            found.append(
+                f"rollout.replicas={self.replicas} with rollout.placement={self.placement.value}: "
+                "on GPUs vLLM replicates over rollout.devices; set rollout.replicas=1, or start "
+                "replicas with `laconic serve` and set rollout.placement=remote"
+            )
+        if (self.placement is Placement.remote) != bool(self.urls):
+            found.append(
+                f"rollout.placement={self.placement.value} with rollout.urls={self.urls}: start "
+                "replicas with `laconic serve`, then set rollout.placement=remote and "
+                "rollout.urls=[http://host:port]; other placements have no urls"
+            )
+        if wrong := [url for url in self.urls if not url.startswith(("http://", "https://"))]:
+            found.append(f"rollout.urls={wrong}: write http://host:port")
+        if len(set(self.urls)) < len(self.urls):
+            found.append(f"rollout.urls={self.urls}: name each replica once")
+        return found
 
 
 @dataclass(kw_only=True)

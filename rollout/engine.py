@@ -45,7 +45,8 @@ class Engine(Protocol):
 
         Log-probs are of the distribution sampled from (temperature and nucleus applied).
         Cancelling the awaiting task aborts the request. Raises `EngineError` when the engine
-        failed; a failed request is never returned as a completion.
+        failed, `RequestLost` when the same may be asked again; a failed request is never returned
+        as a completion.
         """
         ...
 
@@ -97,6 +98,10 @@ class MortalEngine(InterruptibleEngine, Protocol):
 
 class EngineError(RuntimeError):
     """The engine failed or refused a request; the message says what happened and what to set."""
+
+
+class RequestLost(EngineError):
+    """One request is lost and the engine serves on: ask again, under a fresh id."""
 
 
 class EngineLost(EngineError):

@@ -4,10 +4,13 @@ Both sides multiply every matrix with the same fixed vector. One number per outp
 under the checkpoint's parameter names; norms and biases are compared as they are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+
+AGREEMENT = 1e-3
+"""Largest relative difference between two engines of the same weights, on unlike processors."""
 
 
 def probe_vector(width: int) -> Tensor:
@@ -29,6 +32,17 @@ def fingerprint(name: str, tensor: Tensor) -> Tensor:
     if values.ndim == 2:
         values = values @ probe_vector(values.shape[1]).to(values)
     return values.float().cpu()
+
+
+def agreed(replicas: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The fingerprints of several engines as one: the first's, and where another one's differs
+    from it, values that are not a number, which are equal to no trainer's."""
+    first, *others = replicas
+    differing = {name for other in others for name in stale_parameters(other, first, AGREEMENT)}
+    return {
+        name: torch.full_like(value, torch.nan) if name in differing else value
+        for name, value in first.items()
+    }
 
 
 def stale_parameters(

@@ -1,7 +1,8 @@
 """What to do about an engine that is lost: pure decisions, without I/O and without a clock.
 
 `Recovery` takes events (lost, started, published) and says what is needed next; `HangClock` says
-when silence is a hang. Times are seconds on any clock that only moves forward.
+when silence is a hang, `Requests` whether there is anything to be silent about. Times are seconds
+on any clock that only moves forward.
 """
 
 from collections import deque
@@ -100,3 +101,18 @@ class HangClock:
         quiet = at_work and mark == self._mark
         self.quiet_seconds = self.quiet_seconds + gap if quiet else 0.0
         self._before, self._mark = now, mark
+
+
+@dataclass(slots=True)
+class Requests:
+    """Counts requests: `with` it while one is with the engine."""
+
+    running: int = 0
+    answered: int = 0
+
+    def __enter__(self) -> None:
+        self.running += 1
+
+    def __exit__(self, *failure: object) -> None:
+        self.running -= 1
+        self.answered += 1

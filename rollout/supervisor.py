@@ -21,8 +21,8 @@ from typing import Any, Generic, TypeVar
 
 from data.types import Completion, Prompt
 from rollout.background import BackgroundLoop
-from rollout.engine import EngineError, EngineLost, MortalEngine, Sampling
-from rollout.recovery import HangClock, Need, Patience, Recovery
+from rollout.engine import EngineError, EngineLost, MortalEngine, RequestLost, Sampling
+from rollout.recovery import HangClock, Need, Patience, Recovery, Requests
 from rollout.transfer import HeldTransfer, NamedTensors, Transfer
 
 logger = logging.getLogger(__name__)
@@ -36,10 +36,14 @@ E = TypeVar("E", bound=MortalEngine)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started(Generic[E]):
-    """A running engine and the way of the weights into it."""
+    """A running engine and the way of the weights into it.
+
+    One that `watches_itself` ends by itself when it hangs (`rollout.replicas`).
+    """
 
     engine: E
     transfer: HeldTransfer
+    watches_itself: bool = False
 
 
 class Supervisor(Generic[E]):
@@ -70,12 +74,12 @@ class Supervisor(Generic[E]):
         self._settled = asyncio.Event()
         self._settled.set()
         self._wake = threading.Event()
-        self._requests = _Requests()
+        self._requests = Requests()
         self._latest_ids: dict[str, str] = {}
         self._cycle = _Cycle()
         self._closed = False
         self._watch = loop.submit(self._watch_engine())
-        self._watch.add_done_callback(_say_if_failed)
+        self._watch.add_done_callback(say_if_failed)
 
     @property
     def engine(self) -> E:
@@ -98,7 +102,8 @@ class Supervisor(Generic[E]):
     async def sample(self, prompt: Prompt, sampling: Sampling) -> Completion:
         """See `Engine.sample`; a request that was lost with its engine is answered by the next one.
 
-        Its completion then bears the fresh id. Raises `EngineError` when the budget is spent.
+        One that was lost alone is answered by the same engine. Its completion then bears the fresh
+        id. Raises `EngineError` when the budget is spent.
         """
         first_id = sampling.id
         for attempt in itertools.count(1):
@@ -106,6 +111,8 @@ class Supervisor(Generic[E]):
             try:
                 with self._requests:
                     return await self.engine.sample(prompt, sampling)
+            except RequestLost as loss:
+                logger.info("%s", loss)
             except EngineLost as loss:
                 await self._lose(incarnation, str(loss))
             lost_id, fresh_id = sampling.id, f"{first_id}+{attempt}"
@@ -209,6 +216,8 @@ class Supervisor(Generic[E]):
             clock.tick(time.monotonic(), mark, at_work=waiting or self._cycle.calling)
             if engine.death:
                 await self._lose(incarnation, engine.death)
+            elif self._held.watches_itself:
+                continue
             elif clock.quiet_seconds >= self._patience.hang_seconds:
                 await self._lose(incarnation, self._hang())
 
@@ -278,21 +287,6 @@ class Supervisor(Generic[E]):
 
 
 @dataclass(slots=True)
-class _Requests:
-    """Counts requests: `with` it while one is with the engine."""
-
-    running: int = 0
-    answered: int = 0
-
-    def __enter__(self) -> None:
-        self.running += 1
-
-    def __exit__(self, *failure: object) -> None:
-        self.running -= 1
-        self.answered += 1
-
-
-@dataclass(slots=True)
 class _Cycle:
     """One transfer of weights: into which engine, and whether a call waits for that engine."""
 
@@ -302,7 +296,8 @@ class _Cycle:
     num_calls: int = 0
 
 
-def _say_if_failed(watch: Future[None]) -> None:
+def say_if_failed(watch: Future[None]) -> None:
+    """Logs the failure of a watch, which nobody waits for."""
     if not watch.cancelled() and (error := watch.exception()):
         logger.error("nobody watches the engine any more, a hang would last: %r", error)
 

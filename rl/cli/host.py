@@ -9,6 +9,7 @@ from rl.config import RunConfig
 from rl.learner.process_group import Ranks, start_process_group, stop_process_group
 from rollout.background import BackgroundLoop
 from rollout.config import RolloutConfig, TransformersConfig, VllmConfig
+from rollout.replicas import ReplicatedEngine
 from rollout.supervisor import Started
 from rollout.transfer import PolicyEngine
 
@@ -101,4 +102,5 @@ def start_engine(config: RunConfig, loop: BackgroundLoop, version: int) -> Start
         raise
     if config.deterministic:
         engine.admit_together()
-    return Started(engine=engine, transfer=transfer)
+    watches_itself = isinstance(engine, ReplicatedEngine)
+    return Started(engine=engine, transfer=transfer, watches_itself=watches_itself)

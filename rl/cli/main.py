@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rl.cli import bench, dpo, export, merge, pairs, record, report, reward_check
+from rl.cli import bench, dpo, export, merge, pairs, record, report, reward_check, serve
 from rl.cli.compose import compose
 from rl.cli.launch import launch, refuse
 from rl.cli.machine import this_machine
@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     pairs.add_command(commands)
     dpo.add_command(commands)
     reward_check.add_command(commands)
+    serve.add_command(commands)
     examiner = commands.add_parser("doctor", help="what works here, and the mend for what does not")
     examiner.add_argument(
         "--engine", action="store_true", help="also start vLLM and sample a token"

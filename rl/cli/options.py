@@ -141,9 +141,9 @@ GROUPS: Groups = {
         "custom": Option(CustomLimitConfig, "rl.limits.custom:build_limit"),
     },
     "rollout": {
-        "vllm": Option(VllmConfig, "rollout.vllm.start:start_engine"),
+        "vllm": Option(VllmConfig, "rollout.vllm.replicas:start_rollout"),
         "transformers": Option(TransformersConfig, "rollout.transformers_start:start_engine"),
-        "replay": Option(ReplayConfig, "rollout.vllm.start:start_engine"),
+        "replay": Option(ReplayConfig, "rollout.vllm.replicas:start_rollout"),
         "replay_transformers": Option(
             TransformersReplayConfig, "rollout.transformers_start:start_engine"
         ),

@@ -107,10 +107,12 @@ def _engine_rows(config: RunConfig, machine: Machine, shapes: Shapes) -> list[Ro
         device = _device("gpu" if machine.num_gpus else "cpu", 0)
         parts = f"weights {_amount(weights)}, key-value cache as it is needed"
         return [(device, "engine, in learner rank 0", _amount(weights), parts)]
+    if placement_of(config, machine) is Placement.remote:
+        return [(url, "engine, served", "its own", "") for url in config.rollout.urls]
     if placement_of(config, machine) is Placement.cpu:
         cache = config.rollout.kv_cache_gib * GIB
         parts = f"weights {_amount(weights)}, key-value cache {_amount(cache)}"
-        return [("cpu", "engine", _amount(weights + cache), parts)]
+        return [("cpu", "engine", _amount(weights + cache), parts)] * config.rollout.replicas
     share = f"{config.rollout.gpu_memory_utilization:.0%} of the GPU"
     parts = f"weights {_amount(weights)}, key-value cache the rest"
     sleeping = (
@@ -153,7 +155,10 @@ def _engine_threads(config: RunConfig, machine: Machine) -> str:
         return ""
     if not isinstance(config.rollout, VllmConfig):
         return ", the same for the engine"
-    return f", {config.rollout.num_threads or max(1, machine.num_cores - 1)} for the engine"
+    threads = config.rollout.num_threads or max(1, machine.num_cores - 1)
+    if config.rollout.replicas == 1:
+        return f", {threads} for the engine"
+    return f", {max(1, threads // config.rollout.replicas)} for each engine"
 
 
 def _size(shapes: Shapes | None) -> str:

@@ -40,7 +40,7 @@ def run_problems(config: RunConfig, machine: Machine) -> list[str]:
         _correction,
         _replay,
         _resume,
-        _not_available,
+        _remote,
         _model,
         _context,
     ):
@@ -253,14 +253,15 @@ def _correction(config: RunConfig) -> list[str]:
     ]
 
 
-def _not_available(config: RunConfig) -> list[str]:
-    found = []
-    if isinstance(config.rollout, VllmConfig) and config.rollout.placement is Placement.remote:
-        found.append(
-            "rollout.placement=remote: engines on other machines are not available in this "
-            "version; set rollout.placement=auto, separate, shared or cpu"
-        )
-    return found
+def _remote(config: RunConfig) -> list[str]:
+    if not (
+        isinstance(config.rollout, VllmConfig) and config.rollout.urls and config.deterministic
+    ):
+        return []
+    return [
+        "deterministic=true with rollout.urls: requests reach replicas over a network one by one, "
+        "so that no two runs are the same; set deterministic=false or rollout.urls=[]"
+    ]
 
 
 def _replay(config: RunConfig) -> list[str]:
@@ -326,6 +327,11 @@ def _placement(config: RunConfig, machine: Machine) -> list[str]:
         return []
     placement = chosen_placement(config.rollout.placement, machine)
     learners, gpus = machine.num_local_learners, machine.num_gpus
+    if config.rollout.replicas > 1 and placement is not Placement.cpu:
+        return [
+            f"rollout.replicas={config.rollout.replicas}: this machine has GPUs, over which vLLM "
+            "replicates by itself; set rollout.replicas=1 (rollout.devices counts them)"
+        ]
     if placement in (Placement.separate, Placement.shared) and not gpus:
         return [
             f"rollout.placement={placement.value}: this machine has no GPU; set "

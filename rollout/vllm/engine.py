@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from data.types import Completion, Prompt
@@ -19,6 +17,7 @@ from rollout.config import Placement
 from rollout.engine import EngineError, EngineLost, Sampling
 from rollout.transfer import HeldTransfer
 from rollout.vllm.admission import Admission
+from rollout.vllm.fingerprint import unpacked_fingerprints
 from rollout.vllm.processes import EngineProcesses
 from rollout.vllm.requests import completion_of, sampling_parameters
 
@@ -219,11 +218,7 @@ class VllmEngine:
         return start_transfer(self, bucket_mib)
 
     def fingerprints(self) -> dict[str, Tensor]:
-        found = self.loop.run(self.call("laconic_fingerprints"))[0]
-        return {
-            name: torch.from_numpy(np.frombuffer(values, dtype=np.float32).copy())
-            for name, values in found.items()
-        }
+        return unpacked_fingerprints(self.loop.run(self.call("laconic_fingerprints"))[0])
 
     def sleep(self) -> None:
         """Gives the GPU's memory to the learner, where both share it; requests are kept. Blocks."""

@@ -3,9 +3,11 @@
 Every layer is multiplied with the fixed vector through the very path that sampling uses.
 """
 
+import base64
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -31,6 +33,22 @@ def model_fingerprints(model: nn.Module) -> dict[str, Tensor]:
         for name, value in _module_fingerprints(path, module, packed):
             found[name] = value.float().cpu().contiguous()
     return found
+
+
+def packed_fingerprints(fingerprints: Mapping[str, Tensor]) -> dict[str, str]:
+    """float32 values as base64, which JSON can carry."""
+    return {
+        name: base64.b64encode(value.numpy().tobytes()).decode("ascii")
+        for name, value in fingerprints.items()
+    }
+
+
+def unpacked_fingerprints(packed: Mapping[str, str]) -> dict[str, Tensor]:
+    """What `packed_fingerprints` packed."""
+    return {
+        name: torch.from_numpy(np.frombuffer(base64.b64decode(text), dtype="<f4").copy())
+        for name, text in packed.items()
+    }
 
 
 def _module_fingerprints(

@@ -5,8 +5,9 @@ finish): the trainer writes a chunk into a POSIX shared memory block and sends n
 offsets; nothing is pickled, and the block is reused for the next chunk.
 """
 
+import mmap
 from dataclasses import dataclass
-from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,6 +28,10 @@ from rollout.vllm.plugin import SHARED_MEMORY_BACKEND
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
     from vllm.config.weight_transfer import WeightTransferConfig
+
+
+SHARED_MEMORY = Path("/dev/shm")
+"""Where Linux keeps POSIX shared memory, by name."""
 
 
 def register_backend() -> None:
@@ -73,7 +78,8 @@ class SharedMemoryWeightTransfer(
     ) -> None:
         super().__init__(config, vllm_config, device, model)
         self._repack_tied_head = True
-        self._block: SharedMemory | None = None
+        self._name = ""
+        self._block: mmap.mmap | None = None
 
     def init_transfer_engine(self, init_info: SharedMemoryInitInfo) -> None:
         self._repack_tied_head = init_info.repack_tied_head
@@ -105,10 +111,13 @@ class SharedMemoryWeightTransfer(
             self._block.close()
             self._block = None
 
-    def _attached(self, name: str) -> SharedMemory:
-        if self._block is None or self._block.name != name:
+    def _attached(self, name: str) -> mmap.mmap:
+        """The trainer's block of that name. `SharedMemory(name)` of Python 3.11 would have this
+        process's resource tracker remove the trainer's block when a replica of its own ends."""
+        if self._block is None or self._name != name:
             self.shutdown()
-            self._block = SharedMemory(name=name)
+            with (SHARED_MEMORY / name).open("r+b") as file:
+                self._name, self._block = name, mmap.mmap(file.fileno(), 0)
         return self._block
 
 
@@ -128,7 +137,7 @@ def repack_tied_heads(model: nn.Module) -> None:
             module.quant_method.process_weights_after_loading(module)
 
 
-def _copied(block: SharedMemory, offset: int, dtype: torch.dtype, shape: list[int]) -> Tensor:
+def _copied(block: mmap.mmap, offset: int, dtype: torch.dtype, shape: list[int]) -> Tensor:
     """A tensor of its own: the reload keeps it until its layer is complete, maybe chunks later."""
     count = torch.Size(shape).numel()
-    return torch.frombuffer(block.buf, dtype=dtype, count=count, offset=offset).view(shape).clone()
+    return torch.frombuffer(block, dtype=dtype, count=count, offset=offset).view(shape).clone()

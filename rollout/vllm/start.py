@@ -18,6 +18,7 @@ from rollout.vllm.environment import cpu_variables, engine_environment
 from rollout.vllm.guards import check_plugin, check_speculation
 from rollout.vllm.plugin import SHARED_MEMORY_BACKEND
 from rollout.vllm.processes import EngineProcesses, LastLines, killed_after, with_last_lines
+from rollout.vllm.settings import LOGPROBS_MODE
 
 if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
@@ -105,11 +106,7 @@ def engine_placement(
         placement = alternatives if num_gpus else Placement.cpu
     if placement is Placement.cpu:
         return placement, []
-    if placement is Placement.remote:
-        raise ValueError(
-            "rollout.placement=remote is not available in this version; "
-            "set rollout.placement=auto, cpu, separate or shared"
-        )
+    assert placement is not Placement.remote, "somebody else starts those (rollout.vllm.replicas)"
     if placement is Placement.separate:
         wanted = config.devices or left
         if not 0 < wanted <= left:
@@ -141,7 +138,7 @@ def engine_arguments(
         "enforce_eager": config.enforce_eager,
         "enable_prefix_caching": True,
         "scheduling_policy": "priority",
-        "logprobs_mode": "processed_logprobs",
+        "logprobs_mode": LOGPROBS_MODE,
         "worker_extension_cls": "rollout.vllm.worker.WorkerExtension",
         "weight_transfer_config": {"backend": BACKENDS[placement]},
         "disable_log_stats": True,

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -27,26 +27,41 @@ MIB = 2**20
 
 def start_transfer(engine: VllmEngine, bucket_mib: int) -> HeldTransfer:
     """The transfer that suits the engine's placement; close it before the engine."""
+    cycle = EngineCycle(engine)
     if engine.placement is Placement.cpu:
-        return SharedMemoryTransfer(engine, bucket_mib)
+        return SharedMemoryTransfer(cycle, bucket_mib)
     from rollout.vllm.transfer_cuda import IpcTransfer, NcclTransfer
 
-    kind = NcclTransfer if engine.placement is Placement.separate else IpcTransfer
-    return kind(engine, bucket_mib)
+    if engine.placement is Placement.separate:
+        return NcclTransfer(cycle, bucket_mib, num_workers=len(engine.devices))
+    return IpcTransfer(cycle, bucket_mib, engine.devices)
 
 
-class EngineCycle:
+class Cycle(Protocol):
     """The engine's side of one transfer cycle, called from the learner's thread; every call blocks.
 
     A failed call leaves generation paused: the weights are neither the old nor the new ones.
     """
+
+    def init(self, info: dict[str, Any]) -> None:
+        """The handshake with the workers' transfer backend, once."""
+        ...
+
+    def start(self) -> None: ...
+
+    def update(self, info: dict[str, Any]) -> None: ...
+
+    def finish(self, version: int) -> None: ...
+
+
+class EngineCycle:
+    """The `Cycle` of an engine in this process tree."""
 
     def __init__(self, engine: VllmEngine) -> None:
         self._engine = engine
         self._run = engine.loop.run
 
     def init(self, info: dict[str, Any]) -> None:
-        """The handshake with the workers' transfer backend, once."""
         self._run(self._engine.call("init_weight_transfer_engine", init_info=info))
 
     def start(self) -> None:
@@ -86,10 +101,8 @@ class SharedMemoryTransfer:
     test which shows that tied embeddings need it.
     """
 
-    def __init__(
-        self, engine: VllmEngine, bucket_mib: int, *, repack_tied_head: bool = True
-    ) -> None:
-        self._cycle = EngineCycle(engine)
+    def __init__(self, cycle: Cycle, bucket_mib: int, *, repack_tied_head: bool = True) -> None:
+        self._cycle = cycle
         self._bucket_bytes = bucket_mib * MIB
         self._block: SharedMemory | None = None
         self._cycle.init({"repack_tied_head": repack_tied_head})

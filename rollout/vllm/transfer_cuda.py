@@ -14,28 +14,30 @@ from torch import Tensor
 from torch.multiprocessing.reductions import reduce_tensor
 
 from rollout.transfer import NamedTensors
-from rollout.vllm.engine import VllmEngine
-from rollout.vllm.transfer import MIB, EngineCycle, chunks, dtype_name
+from rollout.vllm.transfer import MIB, Cycle, chunks, dtype_name
 
 
 class NcclTransfer:
     """Broadcasts buckets from this process's GPU to engines that have GPUs of their own.
 
-    The learner's current CUDA device is rank 0 of the group, the engines' workers follow.
+    The learner's current CUDA device is rank 0 of the group, the engine's workers follow; they
+    find it at `address`, which is this machine's.
     """
 
-    def __init__(self, engine: VllmEngine, bucket_mib: int) -> None:
+    def __init__(
+        self, cycle: Cycle, bucket_mib: int, *, num_workers: int, address: str = "127.0.0.1"
+    ) -> None:
         from vllm.distributed.weight_transfer import WeightTransferTrainerFactory
         from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
         from vllm.utils.network_utils import get_open_port
 
-        self._cycle = EngineCycle(engine)
+        self._cycle = cycle
         self._source = BucketSource()
         info = NCCLTrainerInitInfo(
             rank=0,
-            master_address="127.0.0.1",
+            master_address=address,
             master_port=get_open_port(),
-            world_size=1 + len(engine.devices),
+            world_size=1 + num_workers,
             packed=True,
             packed_buffer_size_bytes=bucket_mib * MIB,
         )
@@ -77,7 +79,7 @@ class BucketSource:
 class _BucketClient:
     """vLLM's `VLLMWeightSyncClient` for one bucket: the cycle around the buckets is ours."""
 
-    def __init__(self, cycle: EngineCycle) -> None:
+    def __init__(self, cycle: Cycle) -> None:
         self._cycle = cycle
 
     def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
@@ -100,10 +102,10 @@ class IpcTransfer:
     sends the buffers' handles; a worker takes the one of its GPU.
     """
 
-    def __init__(self, engine: VllmEngine, bucket_mib: int) -> None:
-        self._cycle = EngineCycle(engine)
+    def __init__(self, cycle: Cycle, bucket_mib: int, devices: Sequence[int]) -> None:
+        self._cycle = cycle
         self._bucket_bytes = bucket_mib * MIB
-        self._devices = [torch.device("cuda", index) for index in engine.devices]
+        self._devices = [torch.device("cuda", index) for index in devices]
         self._buffers: list[Tensor] = []
         self._handles = ""
         self._cycle.init({"packed": True})

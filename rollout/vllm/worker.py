@@ -7,19 +7,22 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rollout.drafting.config import HistoryConfig
-from rollout.vllm.fingerprint import model_fingerprints
+from rollout.vllm.fingerprint import model_fingerprints, packed_fingerprints
 from rollout.vllm.history_proposer import HistoryProposer
 from rollout.vllm.patches import expand_problem
+from rollout.vllm.settings import worker_settings
 
 if TYPE_CHECKING:
     from torch import nn
+    from vllm.config import VllmConfig
 
 
 class WorkerExtension:
-    """Methods of ours on a vLLM worker; `get_model` and `model_runner` are the worker's."""
+    """Methods of ours on a vLLM worker, whose own the annotated names are."""
 
     if TYPE_CHECKING:
         model_runner: Any
+        vllm_config: VllmConfig
 
         def get_model(self) -> "nn.Module": ...
 
@@ -28,11 +31,6 @@ class WorkerExtension:
         from vllm.v1.sample import rejection_sampler
 
         return expand_problem(rejection_sampler.expand_batch_to_tokens)
-
-    def laconic_fingerprints(self) -> dict[str, Any]:
-        """Per checkpoint name the fingerprint's float32 values as bytes."""
-        fingerprints = model_fingerprints(self.get_model())
-        return {name: value.numpy().tobytes() for name, value in fingerprints.items()}
 
     def laconic_start_history(self, settings: dict[str, Any]) -> None:
         """Drafts from history from now on; `settings` are those of `HistoryConfig`."""
@@ -57,3 +55,11 @@ class WorkerExtension:
     def laconic_draft_acceptance(self) -> dict[str, Any]:
         """The fields of `Acceptance`, counted since the last call."""
         return asdict(self.model_runner.drafter.take_acceptance())
+
+    def laconic_fingerprints(self) -> dict[str, str]:
+        """Per checkpoint name the fingerprint's float32 values as base64, which JSON can carry."""
+        return packed_fingerprints(model_fingerprints(self.get_model()))
+
+    def laconic_settings(self) -> dict[str, Any]:
+        """What this worker samples with (`Settings`), for a run that found it by its address."""
+        return asdict(worker_settings(self.vllm_config))

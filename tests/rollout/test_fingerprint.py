@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from rollout.fingerprint import fingerprint, probe_vector, stale_parameters
+from rollout.fingerprint import agreed, fingerprint, probe_vector, stale_parameters
 
 HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 
@@ -53,3 +53,13 @@ def test_nan_other_shapes_and_unknown_parameters_are_named():
     trainer = {name: torch.tensor([1.0, 2.0]) for name in ("nan", "shape", "unknown")}
     engine = {"nan": torch.tensor([1.0, torch.nan]), "shape": torch.tensor([1.0])}
     assert stale_parameters(engine, trainer, 1e-4) == ["nan", "shape", "unknown"]
+
+
+def test_engines_that_agree_are_the_first_and_where_they_differ_nobody_is():
+    first = {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor([1.0, 2.0])}
+    rounded = {"a": torch.tensor([1.0, 2.0001]), "b": torch.tensor([1.0, 2.0])}
+    stale = {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor([1.0, 2.1])}
+    assert agreed([first]) == first
+    assert stale_parameters(agreed([first, rounded]), first, 1e-4) == []
+    assert stale_parameters(agreed([first, rounded, stale]), first, 1e-4) == ["b"]
+    assert stale_parameters(agreed([stale, first]), first, 1e-4) == ["b"]

@@ -7,70 +7,31 @@ from data.types import Finish, Prompt, Verdict
 from rollout import supervisor as supervisor_module
 from rollout.background import BackgroundLoop
 from rollout.books import Fate
-from rollout.engine import EngineError, EngineLost, Sampling
+from rollout.engine import EngineError, EngineLost, RequestLost, Sampling
 from rollout.recovery import Patience
 from rollout.samplings import Request, StreamSettings
 from rollout.stream import Stream
 from rollout.supervisor import Started, Supervisor
-from tests.fakes import FakeEngine
 from tests.rollout.engine_contract import CONTRACT, INTERRUPTIONS, Subject, closed_engine_refuses
+from tests.rollout.mortal import MortalFake, Weights
 
 PROMPTS = [
     Prompt(id=f"p{index}", messages=(), token_ids=[1, 2], answer="7") for index in range(100)
 ]
 
 
-class MortalFake(FakeEngine):
-    """A fake engine that can die, hang and be killed; `mute` requests are never answered."""
-
-    def __init__(self, *, mute: bool = False, seconds: float = 0.0) -> None:
-        super().__init__(seconds=lambda sampling: 3600.0 if mute else seconds)
-        self.death = ""
-        self.tokens_received = 0
-        self.killed = ""
-        self._waiting: set[asyncio.Task] = set()
-
-    async def sample(self, prompt, sampling):
-        if self.killed:
-            raise EngineLost(self.killed)
-        task = asyncio.ensure_future(super().sample(prompt, sampling))
-        self._waiting.add(task)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            if self.killed:
-                raise EngineLost(self.killed) from None
-            task.cancel()
-            raise
-
-    async def kill(self, why):
-        self.killed = why
-        for task in self._waiting:
-            task.cancel()
-
-
-class Weights:
-    """A transfer into a fake engine; `breaks` is called when it is to finish."""
-
-    def __init__(self, engine, breaks=lambda: None):
-        self.engine, self.breaks, self.closed = engine, breaks, False
-
-    def start(self): ...
-
-    def send(self, bucket): ...
-
-    def finish(self, version):
-        self.breaks()
-        self.engine.weight_version = version
-
-    def close(self):
-        self.closed = True
-
-
 class Succession:
     """What a run gives its supervisor: engines one after the other, and a learner's publish."""
 
-    def __init__(self, loop, *engines, max_restarts=3, hang_seconds=60.0, breaks=lambda: None):
+    def __init__(
+        self,
+        loop,
+        *engines,
+        max_restarts=3,
+        hang_seconds=60.0,
+        breaks=lambda: None,
+        watches_itself=False,
+    ):
         self.loop = loop
         self.coming = list(engines)
         self.published = []
@@ -80,7 +41,7 @@ class Succession:
             hang_seconds=hang_seconds, max_restarts=max_restarts, window_seconds=1000.0
         )
         first = self.coming.pop(0)
-        held = Started(engine=first, transfer=Weights(first, breaks))
+        held = Started(engine=first, transfer=Weights(first, breaks), watches_itself=watches_itself)
         self.supervisor = Supervisor(held, self.start, self.publish, loop, patience)
 
     def start(self, version):
@@ -168,6 +129,23 @@ def test_a_reissued_request_is_aborted_by_the_id_that_it_was_asked_under(loop):
     assert {(c.finish, c.num_tokens) for c in completions} == {(Finish.ABORTED, 0)}
 
 
+def test_a_request_lost_alone_goes_on_with_the_same_engine_under_a_fresh_id(loop):
+    engine = MortalFake()
+    answer, asked = engine.sample, []
+
+    async def drops_the_first(prompt, sampling):
+        asked.append(sampling.id)
+        if len(asked) == 1:
+            raise RequestLost("dropped")
+        return await answer(prompt, sampling)
+
+    engine.sample = drops_the_first
+    run = Succession(loop, engine)
+    (completion,) = run.sample(1)
+    assert (asked, completion.id) == (["r0", "r0+1"], "r0+1")
+    assert run.supervisor.losses == [] and run.starts == 0
+
+
 def test_starting_and_publishing_happen_on_the_learners_thread(loop):
     first = MortalFake(mute=True)
     run = Succession(loop, first, MortalFake())
@@ -199,6 +177,15 @@ def test_an_engine_whose_tokens_come_slowly_is_no_hang(loop):
     assert len(run.sample(5)) == 5
     arriving.cancel()
     assert run.starts == 0
+
+
+def test_an_engine_that_watches_itself_is_left_alone_until_it_says_that_it_died(loop):
+    first = MortalFake(mute=True)
+    run = Succession(loop, first, MortalFake(), hang_seconds=0.1, watches_itself=True)
+    loop.submit(after(0.5, lambda: setattr(first, "death", "all of 2 x fake are lost")))
+    assert len(run.sample(2)) == 2
+    (loss,) = run.supervisor.losses
+    assert "all of 2 x fake are lost" in loss
 
 
 def test_an_engine_lost_in_the_middle_of_a_sync_gets_the_same_version_again(loop):

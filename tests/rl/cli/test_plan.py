@@ -77,3 +77,22 @@ def test_command_says_which_option_it_does_not_know(capsys: pytest.CaptureFixtur
         main(["plan", str(QUICKSTART), "--gpu", "4", "--what"])
     assert stop.value.code == 2
     assert "unknown option --what" in capsys.readouterr().err
+
+
+def test_replicas_found_by_their_addresses_have_a_row_each() -> None:
+    machine = Machine(num_cores=2, num_gpus=0)
+    overrides = ["rollout.placement=remote", "rollout.urls=[http://a:1,http://b:1]"]
+    text = plan_text(QUICKSTART, compose(QUICKSTART, overrides, machine).config, machine)
+    rows = [line for line in text.splitlines() if line.startswith("http://")]
+    assert [row.split("  ")[:2] for row in rows] == [
+        ["http://a:1", "engine, served"], ["http://b:1", "engine, served"]
+    ]  # fmt: skip
+
+
+def test_replicas_of_the_cpu_share_its_threads() -> None:
+    machine = Machine(num_cores=9, num_gpus=0)
+    text = plan_text(
+        QUICKSTART, compose(QUICKSTART, ["rollout.replicas=2"], machine).config, machine
+    )
+    assert "4 for each engine" in text
+    assert sum(line.startswith("cpu ") and "engine" in line for line in text.splitlines()) == 2

@@ -100,16 +100,26 @@ def test_determinism_excludes_drafts_that_no_checkpoint_holds(method: Speculatio
     assert problem.startswith(f"deterministic=true with rollout.speculation={method.value}: ")
 
 
-@pytest.mark.parametrize(
-    "rollout",
-    [
-        VllmConfig(max_staleness=1),
-        VllmConfig(placement=Placement.remote, urls=["http://127.0.0.1:1"]),
-    ],
-)
-def test_what_is_not_available_is_refused(rollout: VllmConfig) -> None:
-    [problem] = run_problems(replace(RIGHT, rollout=rollout), CPU)
-    assert "not available in this version" in problem
+REMOTE = VllmConfig(placement=Placement.remote, urls=["http://127.0.0.1:1"])
+
+
+def test_replicas_found_by_their_addresses_are_a_placement_like_others() -> None:
+    assert run_problems(replace(RIGHT, rollout=REMOTE), CPU) == []
+
+
+def test_determinism_excludes_a_network() -> None:
+    [problem] = run_problems(replace(RIGHT, rollout=REMOTE, deterministic=True), CPU)
+    assert problem.startswith("deterministic=true with rollout.urls: ")
+
+
+def test_gpus_are_replicated_over_by_vllm_itself() -> None:
+    config = replace(RIGHT, rollout=VllmConfig(replicas=2))
+    assert run_problems(config, CPU) == []
+    machine = Machine(num_cores=8, num_gpus=2)
+    assert any(
+        text.startswith("rollout.replicas=2: this machine has GPUs")
+        for text in run_problems(config, machine)
+    )
 
 
 def test_evaluation_during_training_needs_held_out_prompts() -> None:

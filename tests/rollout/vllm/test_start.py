@@ -29,7 +29,6 @@ def test_devices_limits_the_engines_of_separate():
         (VllmConfig(placement=Placement.separate), 2, 2, "2 GPUs minus 2 learners leave 0"),
         (VllmConfig(placement=Placement.separate, devices=7), 2, 8, "rollout.devices=7"),
         (VllmConfig(placement=Placement.shared), 2, 1, "2 learners on 1 GPUs"),
-        (VllmConfig(placement=Placement.remote), 1, 1, "not available in this version"),
     ],
 )
 def test_impossible_placement_is_refused(config, num_learners, num_gpus, message):

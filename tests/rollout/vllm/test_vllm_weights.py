@@ -1,7 +1,7 @@
 import pytest
 
 from rollout.fingerprint import fingerprint, stale_parameters
-from rollout.vllm.transfer import SharedMemoryTransfer
+from rollout.vllm.transfer import EngineCycle, SharedMemoryTransfer
 from tests.engine_fixtures import LAB, started, tied_copy
 from tests.rollout.vllm.reference import log_prob_gap, moved
 
@@ -91,7 +91,9 @@ def test_parameter_that_was_never_sent_is_named(running):
 def test_tied_head_needs_its_mend(tied_engine):
     """Without repacking, vLLM goes on sampling with the head of the old embedding."""
     model = moved(tied_engine.model())
-    unmended = SharedMemoryTransfer(tied_engine.engine, bucket_mib=64, repack_tied_head=False)
+    unmended = SharedMemoryTransfer(
+        EngineCycle(tied_engine.engine), bucket_mib=64, repack_tied_head=False
+    )
     try:
         unmended.start()
         unmended.send(list(model.named_parameters()))
@@ -100,7 +102,7 @@ def test_tied_head_needs_its_mend(tied_engine):
         assert named_stale(tied_engine, model) == ["lm_head.weight"]
     finally:
         unmended.close()
-        mended = SharedMemoryTransfer(tied_engine.engine, bucket_mib=64)
+        mended = SharedMemoryTransfer(EngineCycle(tied_engine.engine), bucket_mib=64)
         mended.start()
         mended.send(list(model.named_parameters()))
         mended.finish(tied_engine.engine.weight_version + 1)
@@ -111,7 +113,7 @@ def test_tied_head_needs_its_mend(tied_engine):
 def test_buckets_that_cut_layers_and_reuse_memory_arrive_whole(running):
     """Fused layers wait for parts that come in later buckets, in memory written again since."""
     model = moved(running.model(), seed=1)
-    transfer = SharedMemoryTransfer(running.engine, bucket_mib=1)
+    transfer = SharedMemoryTransfer(EngineCycle(running.engine), bucket_mib=1)
     transfer.start()
     for name, parameter in model.named_parameters():
         transfer.send([(name, parameter)])
