@@ -62,13 +62,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for seed, runs in sorted(finished_runs(options.runs).items())
         for row in signatures(runs, seed)
     ]
-    SIGNATURES.write_text(json_lines(found))
+    kept = json.loads(SIGNATURES.read_text()) if SIGNATURES.exists() else []
+    SIGNATURES.write_text(json_lines(merged(kept, found)))
     for row in found:
         print(
             f"{row['claim']}, seed {row['seed']}: {row['value']:.3f} "
             f"(wanted {row['wanted']}) {'met' if row['met'] else 'MISSED'}"
         )
     return 0
+
+
+def merged(kept: Sequence[Row], found: Sequence[Row]) -> list[Row]:
+    """`found`, and what is kept of claims and seeds that are not measured anew."""
+    rows = {(row["seed"], row["claim"]): row for row in [*kept, *found]}
+    return sorted(rows.values(), key=lambda row: int(row["seed"]))
 
 
 def finished_runs(folder: Path) -> dict[int, dict[Name, Path]]:

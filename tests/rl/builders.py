@@ -98,3 +98,18 @@ VERDICTS = [
 SCORES = [[score(True, 0.5), score(False, -0.5)], [score(True), score(True)]]
 ADVANTAGES = [[1.0, -1.0], [0.0, 0.0]]
 """Two groups of two completions, their verdicts, scores and advantages: one update, [P][G]."""
+
+
+class IdleStream:
+    """A stream with nothing open."""
+
+    def given_back(self) -> list[str]:
+        return []
+
+    def state(self) -> dict[str, object]:
+        return {}
+
+    def load(self, state: dict[str, object]) -> None:
+        assert state == {}
+
+    def clear(self) -> None: ...

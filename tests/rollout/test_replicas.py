@@ -24,9 +24,15 @@ def loop(monkeypatch):
     background.close()
 
 
-@pytest.mark.parametrize("clause", [*CONTRACT, *INTERRUPTIONS, closed_engine_refuses])
+@pytest.mark.parametrize("clause", [*CONTRACT, closed_engine_refuses])
 def test_replicas_keep_the_engine_contract(loop, clause):
     engine = Cluster(loop, FakeReplica(), FakeReplica()).engine
+    clause(Subject(engine=engine, run=loop.run, prompts=PROMPTS, short_limit=1, long_limit=30))
+
+
+@pytest.mark.parametrize("clause", INTERRUPTIONS)
+def test_replicas_can_be_interrupted(loop, clause):
+    engine = Cluster(loop, FakeReplica(seconds=0.2), FakeReplica(seconds=0.2)).engine
     clause(Subject(engine=engine, run=loop.run, prompts=PROMPTS, short_limit=1, long_limit=30))
 
 

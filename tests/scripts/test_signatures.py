@@ -13,6 +13,7 @@ from scripts.signatures import (
     finished_runs,
     lcpo_exact_error,
     lcpo_max_budgets,
+    merged,
     signatures,
     siri_lengths,
 )
@@ -115,3 +116,13 @@ def test_tokens_must_rise_at_every_effort(tmp_path: Path) -> None:
 def test_dot_is_refused_with_groups_of_eight(tmp_path: Path) -> None:
     (found,) = dot_group_size(tmp_path)
     assert found.met
+
+
+def test_signatures_that_are_not_measured_anew_are_kept() -> None:
+    kept = [{"seed": 1, "claim": "a", "value": 0.1}, {"seed": 0, "claim": "a", "value": 0.2}]
+    found = [{"seed": 1, "claim": "a", "value": 0.3}, {"seed": 2, "claim": "a", "value": 0.4}]
+    assert [(row["seed"], row["value"]) for row in merged(kept, found)] == [
+        (0, 0.2),
+        (1, 0.3),
+        (2, 0.4),
+    ]

@@ -15,7 +15,7 @@ from rl.algorithms.tree_po import (
 from rollout.engine import Sampling
 from rollout.trees.segments import leaf_completion
 from tests.rewards.groups import prompt
-from tests.rollout.trees import leaf, segment
+from tests.rollout.tree_builders import leaf, segment
 
 PATHS = [["a", "a1"], ["a", "a2"], ["b", "b1"], ["b", "b2"]]
 REWARDS = [1.0, 0.0, 0.0, 0.0]

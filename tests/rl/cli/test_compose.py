@@ -228,7 +228,7 @@ def test_laying_values_over_the_schema_gives_what_hydra_gives(recipe: Path) -> N
     from rl.cli.recipe import read_recipe
 
     overrides = ["limit.max_response_tokens=99", "reward.alpha=0.1", "gate=none", "verifier=math"]
-    overrides.append("budget=none")
+    overrides += ["budget=none", "correction=truncated"]
     gathered = gather(read_recipe(recipe), overrides, GROUPS)
     by_hand = _without_hydra(schema_of(gathered.choices, GROUPS), gathered.leaves, GROUPS)
     assert OmegaConf.to_object(by_hand) == compose(recipe, overrides, CPU).config

@@ -21,7 +21,15 @@ from rl.algorithms.grpo import GrpoConfig
 from rl.algorithms.o1_pruner import O1PrunerCodeConfig, O1PrunerConfig
 from rl.cli.machine import Machine
 from rl.cli.problems import context_tokens, model_folder, run_problems
-from rl.config import ConstantLimitConfig, EvaluationConfig, RunConfig, RunSection, SamplingFilter
+from rl.config import (
+    ConstantLimitConfig,
+    EvaluationConfig,
+    OversamplingConfig,
+    RunConfig,
+    RunSection,
+    SamplingFilter,
+    TruncatedConfig,
+)
 from rl.limits.palu import PaluConfig
 from rollout.config import (
     Placement,
@@ -30,6 +38,7 @@ from rollout.config import (
     TransformersReplayConfig,
     VllmConfig,
 )
+from rollout.trees.config import TreeConfig
 
 CPU = Machine(num_cores=2, num_gpus=0)
 RIGHT = RunConfig(
@@ -85,12 +94,51 @@ def test_more_minibatches_than_prompts() -> None:
     ]
 
 
-def test_determinism_excludes_staleness() -> None:
-    config = replace(RIGHT, deterministic=True, rollout=VllmConfig(max_staleness=1))
-    assert any(
-        text.startswith("deterministic=true with rollout.max_staleness=1: ")
-        for text in run_problems(config, CPU)
-    )
+def vllm(**options: Any) -> RunConfig:
+    return replace(RIGHT, rollout=VllmConfig(**options))
+
+
+ASKS_FOR_MORE = GrpoConfig(
+    dynamic_sampling=True, oversampling=OversamplingConfig(initial=2.0, highest=2.0)
+)
+TREE = TreeConfig(depth=4)
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        (
+            replace(vllm(max_staleness=1), deterministic=True),
+            "deterministic=true with rollout.max_staleness=1: ",
+        ),
+        (
+            replace(vllm(max_staleness=2), algorithm=ASKS_FOR_MORE),
+            "algorithm.oversampling with rollout.max_staleness=2: ",
+        ),
+        (vllm(window_tokens=64), "rollout.window_tokens=64 with rollout.max_staleness=0: "),
+        (
+            vllm(window_tokens=4096, max_staleness=1),
+            "rollout.window_tokens=4096 with limit.max_response_tokens=4096: ",
+        ),
+        (
+            vllm(window_tokens=64, max_staleness=1, tree=TREE),
+            "rollout.window_tokens=64 with rollout.tree.depth=4: ",
+        ),
+        (
+            replace(vllm(tree=TREE), deterministic=True),
+            "deterministic=true with rollout.tree.depth=4: ",
+        ),
+    ],
+)
+def test_what_early_cut_and_shared_answers_exclude(config: RunConfig, problem: str) -> None:
+    [found] = run_problems(config, CPU)
+    assert found.startswith(problem)
+
+
+def test_a_ratio_to_the_sampler_is_not_corrected_again() -> None:
+    [found] = run_problems(replace(REPLAY, correction=TruncatedConfig()), CPU)
+    assert found.startswith("correction=truncated with algorithm=o1_pruner: ")
+    assert run_problems(REPLAY, CPU) == []
 
 
 @pytest.mark.parametrize("method", [Speculation.suffix, Speculation.history])

@@ -17,7 +17,7 @@ from rl.run.checkpoint import find_checkpoint, read_state
 from rl.run.identity import identity
 from rl.run.keeper import Keeper
 from rl.run.loop import Run
-from tests.rl.builders import prompt
+from tests.rl.builders import IdleStream, prompt
 
 
 class Learner:
@@ -52,7 +52,7 @@ def new_run() -> Run:
         memory=PromptMemory(),
         oversampling=Oversampling(OversamplingConfig()),
         limit=build_limit(ConstantLimitConfig()),
-        stream=parts,
+        stream=cast(Any, IdleStream()),
         reward=parts,
         advantages=parts,
         learner=cast(Any, Learner()),

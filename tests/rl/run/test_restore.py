@@ -25,7 +25,7 @@ from rl.run.manifest import seal
 from rl.run.progress import RunProgress
 from rl.run.restore import respond, roll_back, why_not_restore
 from rl.run.tracker import Tracker
-from tests.rl.builders import prompt
+from tests.rl.builders import IdleStream, prompt
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -119,6 +119,7 @@ def fallen(folder: Path, action: GuardAction) -> tuple[Run, Journal, RecordingLe
     oversampling = Oversampling(OversamplingConfig())
     saved = {
         "sampler": sampler.state(),
+        "stream": {},
         "memory": memory.state(),
         "oversampling": oversampling.state(),
         "limit": {},
@@ -137,7 +138,8 @@ def fallen(folder: Path, action: GuardAction) -> tuple[Run, Journal, RecordingLe
         limit=build_limit(ConstantLimitConfig()),
         learner=learner,
         probe=learner.probe,
-        **dict.fromkeys(("stream", "reward", "advantages", "transfer", "interrupts")),
+        stream=IdleStream(),
+        **dict.fromkeys(("reward", "advantages", "transfer", "interrupts")),
     )  # type: ignore[arg-type]
     return run, journal, learner
 

@@ -16,7 +16,7 @@ from rollout.trees.fallback import at_random
 from rollout.trees.sampler import tree_sampling
 from rollout.trees.segments import segment_ids
 from tests.rollout.token_engine import TokenEngine, letters, writes
-from tests.rollout.trees import leaf, segment
+from tests.rollout.tree_builders import leaf, segment
 
 PROMPT = Prompt(id="p", messages=(), token_ids=np.array([1]), answer="7")
 

@@ -12,7 +12,7 @@ from rollout.trees.divergence import (
     to_unlikely,
     total_logprob,
 )
-from tests.rollout.trees import path, segment
+from tests.rollout.tree_builders import path, segment
 
 SURE, UNSURE = segment("a", [1, 1], logprob=0.0), segment("b", [2, 2], logprob=-2.0)
 """Total log-probs 0 and -4, means 0 and -2."""

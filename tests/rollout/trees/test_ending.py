@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from data.types import Finish, TokenIds
 from rollout.trees.ending import closed_box, finish_by_text, repeats
-from tests.rollout.trees import segment
+from tests.rollout.tree_builders import segment
 
 TESTS = {closed_box: Finish.STOP, repeats: Finish.REPETITION}
 LOOP = "wait, let me check that again.. "

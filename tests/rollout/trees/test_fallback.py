@@ -16,7 +16,7 @@ from rollout.trees.fallback import (
     longest_leaves,
     restarts,
 )
-from tests.rollout.trees import leaf, segment
+from tests.rollout.tree_builders import leaf, segment
 
 A, B, C = segment("a", [1]), segment("b", [2, 2], logprob=-2.0), segment("c", [3])
 SHORT, LONG = leaf(A), leaf(A, B, C)

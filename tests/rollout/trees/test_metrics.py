@@ -17,7 +17,7 @@ from rollout.trees.metrics import (
     saved_share,
 )
 from rollout.trees.segments import leaf_completion
-from tests.rollout.trees import Grown, begun, grow, leaf, segment
+from tests.rollout.tree_builders import Grown, begun, grow, leaf, segment
 
 PROMPT = Prompt(id="p", messages=(), token_ids=np.array([1]), answer="7")
 RIGHT, WRONG, FAILED = Verdict(correct=True), Verdict(correct=False), Verdict(correct=None)

@@ -5,7 +5,7 @@ from rollout.trees.config import Divergence, FallbackAt, FallbackFrom, TreeConfi
 from rollout.trees.ending import closed_box, repeats
 from rollout.trees.options import CANDIDATES, CUTS, deals, growth_of, text_tests
 from tests.rollout.token_engine import letters
-from tests.rollout.trees import path, segment
+from tests.rollout.tree_builders import path, segment
 
 SHORT = path(segment("s0", [1], logprob=-0.6), leaves=4)
 LONG = path(segment("s0", [1] * 8, logprob=-0.01), segment("s1", [2] * 8, logprob=-0.6), leaves=4)

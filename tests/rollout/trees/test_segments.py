@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from data.types import Finish, Span
 from rollout.engine import Sampling
 from rollout.trees.segments import Segment, leaf_completion, segment_ids, segment_lengths, spans
-from tests.rollout.trees import leaf, sampled, segment
+from tests.rollout.tree_builders import leaf, sampled, segment
 
 ROOT, LEFT, RIGHT = segment("s0", [1, 2]), segment("s1", [3]), segment("s2", [4, 5])
 

@@ -11,7 +11,7 @@ from rollout.trees.fallback import all_leaves, at_prompt, before_unlikely
 from rollout.trees.options import CANDIDATES, CUTS, deals
 from rollout.trees.segments import num_tokens, token_ids
 from rollout.trees.state import Start
-from tests.rollout.trees import Grown, begun, grow, sampled
+from tests.rollout.tree_builders import Grown, begun, grow, sampled
 
 RULES = st.fixed_dictionaries(
     {
