@@ -38,7 +38,7 @@ E = TypeVar("E", bound=MortalEngine)
 class Started(Generic[E]):
     """A running engine and the way of the weights into it.
 
-    One that `watches_itself` ends by itself when it hangs (`rollout.replicas`).
+    One that `watches_itself` ends by itself when it hangs (`rollout.replication.engine`).
     """
 
     engine: E

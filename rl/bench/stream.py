@@ -127,5 +127,5 @@ def lab_prompts(count: int) -> list[Prompt]:
     """The first training problems of the short lab, templated for its model."""
     from transformers import AutoTokenizer
 
-    data = DataConfig(path="lab:short", num_prompts=count)
-    return load_prompts(data, AutoTokenizer.from_pretrained(LAB_MODEL), MAX_PROMPT_TOKENS)
+    tokenizer = AutoTokenizer.from_pretrained(LAB_MODEL)
+    return load_prompts(DataConfig(path="lab:short"), tokenizer, MAX_PROMPT_TOKENS)[:count]

@@ -9,7 +9,7 @@ from rl.config import RunConfig
 from rl.learner.process_group import Ranks, start_process_group, stop_process_group
 from rollout.background import BackgroundLoop
 from rollout.config import RolloutConfig, TransformersConfig, VllmConfig
-from rollout.replicas import ReplicatedEngine
+from rollout.replication.engine import ReplicatedEngine
 from rollout.supervisor import Started
 from rollout.transfer import PolicyEngine
 

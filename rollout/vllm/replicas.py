@@ -9,7 +9,7 @@ from rollout.background import BackgroundLoop
 from rollout.config import Placement, VllmConfig
 from rollout.engine import EngineLost
 from rollout.recovery import Patience
-from rollout.replicas import ReplicatedEngine
+from rollout.replication.engine import ReplicatedEngine
 from rollout.transfer import PolicyEngine
 from rollout.vllm.environment import num_engine_threads
 from rollout.vllm.remote import RemoteEngine, connect

@@ -6,7 +6,7 @@ import time
 from data.types import Prompt
 from rollout.engine import Sampling
 from rollout.recovery import Patience
-from rollout.replicas import ReplicatedEngine
+from rollout.replication.engine import ReplicatedEngine
 from rollout.supervisor import Started, Supervisor
 
 PROMPTS = [

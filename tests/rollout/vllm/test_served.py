@@ -26,8 +26,8 @@ from rollout.config import Placement, VllmConfig
 from rollout.engine import Engine, Sampling
 from rollout.fingerprint import fingerprint, stale_parameters
 from rollout.recovery import Patience
-from rollout.replicas import ReplicatedEngine
-from rollout.roster import Health
+from rollout.replication.engine import ReplicatedEngine
+from rollout.replication.roster import Health
 from rollout.supervisor import Started, Supervisor
 from rollout.transfer import HeldTransfer
 from rollout.vllm.replicas import Served, connect_all

@@ -12,7 +12,7 @@ from rollout.background import BackgroundLoop
 from rollout.config import Placement, VllmConfig
 from rollout.engine import Sampling
 from rollout.recovery import Patience
-from rollout.roster import Health
+from rollout.replication.roster import Health
 from rollout.supervisor import Started, Supervisor
 from rollout.vllm.processes import starting
 from rollout.vllm.replicas import start_rollout

@@ -7,7 +7,7 @@ first.
 import asyncio
 from collections.abc import Callable, Sequence
 
-from rollout.assignment import Task
+from rollout.replication.assignment import Task
 
 Place = Callable[[Sequence[Task]], list[int]]
 """A replica for each task."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from rollout.engine import EngineLost
-from rollout.replicas import ReplicatedEngine
+from rollout.replication.engine import ReplicatedEngine
 from rollout.transfer import HeldTransfer, NamedTensors
 
 

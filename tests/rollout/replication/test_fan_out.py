@@ -1,10 +1,10 @@
 import pytest
 
-from rollout import replicas as replicas_module
 from rollout import supervisor as supervisor_module
 from rollout.background import BackgroundLoop
 from rollout.engine import EngineError, EngineLost
-from rollout.roster import Health
+from rollout.replication import engine as replicas_module
+from rollout.replication.roster import Health
 from tests.rollout.cluster import Cluster, wait_for
 from tests.rollout.mortal import FakeReplica
 

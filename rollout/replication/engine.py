@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from data.types import Completion, Prompt
-from rollout.arrivals import Arrivals
-from rollout.assignment import Assignment, Task
 from rollout.background import BackgroundLoop
 from rollout.engine import EngineError, EngineLost, RequestLost, Sampling
 from rollout.recovery import HangClock, Patience, Requests
-from rollout.roster import Health, Roster
+from rollout.replication.arrivals import Arrivals
+from rollout.replication.assignment import Assignment, Task
+from rollout.replication.roster import Health, Roster
 from rollout.supervisor import say_if_failed, stamped
 from rollout.transfer import HeldTransfer, PolicyEngine
 
@@ -145,7 +145,7 @@ class ReplicatedEngine:
             await self.engine_of(place).abort(request_id)
 
     def start_transfer(self, bucket_mib: int) -> HeldTransfer:
-        from rollout.fan_out import FanOut
+        from rollout.replication.fan_out import FanOut
 
         return FanOut(self, bucket_mib)
 

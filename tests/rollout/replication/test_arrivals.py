@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
-from rollout.arrivals import Arrivals
-from rollout.assignment import Task
+from rollout.replication.arrivals import Arrivals
+from rollout.replication.assignment import Task
 
 
 def task(name):

@@ -3,7 +3,7 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.assignment import Assignment, Task
+from rollout.replication.assignment import Assignment, Task
 
 
 def tasks_of(tokens, *, size=1):

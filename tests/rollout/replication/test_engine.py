@@ -3,12 +3,12 @@ import time
 import pytest
 
 from data.types import Verdict
-from rollout import replicas as replicas_module
 from rollout import supervisor as supervisor_module
 from rollout.background import BackgroundLoop
 from rollout.books import Fate
 from rollout.engine import EngineLost, RequestLost, Sampling
-from rollout.roster import MOST_DROPS, Health
+from rollout.replication import engine as replicas_module
+from rollout.replication.roster import MOST_DROPS, Health
 from rollout.stream import Request, Stream, StreamSettings
 from tests.rollout.cluster import PROMPTS, Cluster, wait_for
 from tests.rollout.engine_contract import CONTRACT, INTERRUPTIONS, Subject, closed_engine_refuses

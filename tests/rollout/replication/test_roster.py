@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from rollout.recovery import Patience
-from rollout.roster import MOST_DROPS, Health, Roster
+from rollout.replication.roster import MOST_DROPS, Health, Roster
 
 PATIENCE = Patience(hang_seconds=10.0, max_restarts=1, window_seconds=100.0)
 
