@@ -1,10 +1,10 @@
 """How the completions of a group are asked for: their names, seeds and order of service."""
 
 from dataclasses import dataclass
-from hashlib import blake2b
 
 from data.types import Prompt
 from rollout.engine import Sampling
+from rollout.seeds import derived_seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +62,5 @@ class Samplings:
 
 
 def completion_seed(run_seed: int, prompt_id: str, index: int, step: int) -> int:
-    """A seed in [0, 2^31) for one completion: BLAKE2b of run seed, prompt id, index and step."""
-    name = f"{run_seed}/{prompt_id}/{index}/{step}".encode()
-    return int.from_bytes(blake2b(name, digest_size=4).digest(), "little") >> 1
+    """The seed of one completion, from run seed, prompt id, index and step."""
+    return derived_seed(run_seed, prompt_id, index, step)

@@ -9,12 +9,12 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from functools import partial
-from hashlib import blake2b
 from random import Random
 
 from data.types import Completion, Prompt
 from rollout.continuation import Decode, extended
 from rollout.engine import Engine, SampleGroup, Sampling
+from rollout.seeds import derived_seed
 from rollout.trees.config import TreeConfig
 from rollout.trees.options import growth_of
 from rollout.trees.segments import leaf_completion, token_ids
@@ -121,8 +121,5 @@ class _Tree:
 
 
 def segment_seed(seed: int | None, segment_id: str) -> int | None:
-    """A seed in [0, 2^31) for one segment: BLAKE2b of the tree's seed and the id; None stays."""
-    if seed is None:
-        return None
-    digest = blake2b(f"{seed}/{segment_id}".encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "little") >> 1
+    """The seed of one segment, from the tree's seed and the id; None stays."""
+    return None if seed is None else derived_seed(seed, segment_id)

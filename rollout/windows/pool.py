@@ -9,7 +9,6 @@ and APRIL (arXiv:2509.18521).
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from typing import Any
 
 from data.types import Completion, Finish, Prompt
@@ -18,6 +17,7 @@ from data.wire import encode as to_bytes
 from rollout.continuation import Decode, extended, joined
 from rollout.engine import Sampling
 from rollout.scheduling.priorities import continued
+from rollout.seeds import derived_seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,9 +195,8 @@ def window_seed(seed: int | None, window: int) -> int | None:
     """The seed of window number `window`, from 0, of a completion with `seed`.
 
     The first window draws as an uncut completion would; the others must not draw the same numbers
-    again, so theirs is BLAKE2b of both.
+    again, so theirs follows from both.
     """
     if seed is None or window == 0:
         return seed
-    digest = blake2b(f"{seed}/{window}".encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "little") >> 1
+    return derived_seed(seed, window)
