@@ -6,6 +6,8 @@ outcome is most uncertain.
 
 from collections.abc import Sequence
 
+from rollout.rounding import largest_remainder
+
 
 def sample_counts(pass_rates: Sequence[float], total: int, *, least: int, most: int) -> list[int]:
     """n_i = least + (total - P least) v_i / sum v, v_i = p_i (1 - p_i), and n_i <= most.
@@ -43,13 +45,3 @@ def capped_shares(weights: Sequence[float], amount: float, cap: float) -> list[f
         amount -= cap * len(above)
         open_to_more = [i for i in open_to_more if i not in above]
     return shares
-
-
-def largest_remainder(shares: Sequence[float]) -> list[int]:
-    """Whole numbers near `shares` [P] with the same (whole) sum: the largest fractions round up."""
-    counts = [int(share) for share in shares]
-    left = round(sum(shares)) - sum(counts)
-    by_fraction = sorted(range(len(shares)), key=lambda i: counts[i] - shares[i])
-    for i in by_fraction[:left]:
-        counts[i] += 1
-    return counts

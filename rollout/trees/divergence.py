@@ -7,9 +7,10 @@ stands with what is known of it, the segments before the one that it is sampling
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from math import exp, floor
+from math import exp
 from statistics import fmean
 
+from rollout.rounding import largest_remainder
 from rollout.trees.segments import Path, Segments, logprobs
 
 Deal = Callable[[Sequence[Path]], list[int]]
@@ -56,12 +57,7 @@ def even_shares(total: int, count: int) -> list[int]:
 
 def largest_remainders(total: int, weights: Sequence[float]) -> list[int]:
     """`total` in proportion to `weights`, rounded down, the rest to the largest fractions."""
-    exact = [total * weight / sum(weights) for weight in weights]
-    shares = [floor(share) for share in exact]
-    by_fraction = sorted(range(len(exact)), key=lambda index: shares[index] - exact[index])
-    for index in by_fraction[: total - sum(shares)]:
-        shares[index] += 1
-    return shares
+    return largest_remainder([total * weight / sum(weights) for weight in weights])
 
 
 def _scores(paths: Sequence[Path], score: Score) -> list[float]:

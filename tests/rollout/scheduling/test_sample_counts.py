@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.scheduling.sample_counts import capped_shares, largest_remainder, sample_counts
+from rollout.scheduling.sample_counts import capped_shares, sample_counts
 
 
 def test_samples_go_where_the_outcome_is_uncertain():
@@ -20,11 +20,6 @@ def test_what_one_may_not_take_goes_to_the_others_in_proportion():
 
 def test_all_share_alike_where_nothing_is_uncertain():
     assert sample_counts([0.0, 1.0, 1.0], 12, least=0, most=8) == [4, 4, 4]
-
-
-def test_the_largest_fractions_round_up_and_the_first_of_equal_ones():
-    assert largest_remainder([1.5, 2.2, 0.3]) == [2, 2, 0]
-    assert largest_remainder([0.5, 0.5, 1.0]) == [1, 0, 1]
 
 
 @pytest.mark.parametrize("total", [3, 25])
