@@ -5,34 +5,15 @@ import pytest
 import torch
 
 from data.types import Prompt
-from rollout.background import BackgroundLoop
 from rollout.engine import EngineError, EngineLost, RequestLost, Sampling
-from rollout.vllm import remote
 from rollout.vllm.remote import RemoteCycle, connect, own_address
 from tests.rollout.engine_contract import CONTRACT, Subject, closed_engine_refuses
-from tests.rollout.vllm.replica_server import SETTINGS, ReplicaServer
+from tests.rollout.vllm.replica_server import SETTINGS
 
 NEEDED = replace(SETTINGS, max_model_tokens=40)
 PROMPTS = [
     Prompt(id=f"p{index}", messages=(), token_ids=[1, index], answer="7") for index in range(100)
 ]
-
-
-@pytest.fixture
-def loop(monkeypatch):
-    monkeypatch.setattr(remote, "HEALTH_SECONDS", 0.05)
-    monkeypatch.setattr(remote, "ANSWER_SECONDS", 1.0)
-    background = BackgroundLoop()
-    yield background
-    background.close()
-
-
-@pytest.fixture
-def server(loop):
-    running = ReplicaServer()
-    loop.run(running.start())
-    yield running
-    loop.run(running.stop())
 
 
 @pytest.fixture

@@ -5,10 +5,8 @@ from dataclasses import replace
 import pytest
 
 from data.types import Prompt
-from rollout.background import BackgroundLoop
 from rollout.config import Placement, VllmConfig
 from rollout.engine import EngineLost, Sampling
-from rollout.vllm import remote
 from rollout.vllm import replicas as replicas_module
 from rollout.vllm.replicas import Served, connect_all
 from tests.rollout.vllm.replica_server import SETTINGS, ReplicaServer
@@ -17,23 +15,6 @@ NEEDED = replace(SETTINGS, max_model_tokens=40)
 PROMPTS = [
     Prompt(id=f"p{index}", messages=(), token_ids=[1, index], answer="7") for index in range(8)
 ]
-
-
-@pytest.fixture
-def loop(monkeypatch):
-    monkeypatch.setattr(remote, "HEALTH_SECONDS", 0.05)
-    monkeypatch.setattr(remote, "ANSWER_SECONDS", 1.0)
-    background = BackgroundLoop()
-    yield background
-    background.close()
-
-
-@pytest.fixture
-def server(loop):
-    running = ReplicaServer()
-    loop.run(running.start())
-    yield running
-    loop.run(running.stop())
 
 
 @pytest.fixture
