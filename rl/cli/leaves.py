@@ -5,9 +5,10 @@ has the value its type?), `suggestions` (which key was meant?).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, make_dataclass
 from difflib import SequenceMatcher, get_close_matches
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -69,7 +70,6 @@ def schema_of(choices: Mapping[str, Choice], groups: Groups) -> dict[str, type[A
 def leaf_problem(leaf: Leaf, schema: Schema) -> str | None:
     """What is wrong with `leaf` on its own, or None."""
     kind: Any = None
-    owner: Any = None
     fields: Mapping[str, Any] = schema
     for part in leaf.key.split("."):
         if kind is not None and get_origin(kind) is dict:
@@ -79,11 +79,11 @@ def leaf_problem(leaf: Leaf, schema: Schema) -> str | None:
         if part not in fields:
             hint = _suggest(leaf.key, schema) or _there_are(leaf, fields)
             return f"{_given(leaf)}: no such key{hint}"
-        owner, kind = kind, fields[part]
+        kind = fields[part]
         fields = get_type_hints(kind) if is_dataclass(kind) else {}
     if fields:
         return f"{_given(leaf)}: a section, not a value; it has the keys {', '.join(fields)}"
-    return _type_problem(leaf, owner or RunConfig, kind)
+    return _type_problem(leaf, kind)
 
 
 def keys_of(schema: Schema) -> Iterator[str]:
@@ -114,14 +114,18 @@ def expected(kind: Any) -> str:
     return TYPE_NAMES.get(kind, "a value")
 
 
-def _type_problem(leaf: Leaf, owner: type[Any], kind: Any) -> str | None:
+def _type_problem(leaf: Leaf, kind: Any) -> str | None:
     try:
-        config = OmegaConf.structured(owner)
-        OmegaConf.update(config, leaf.key.split(".")[-1], leaf.value)
+        OmegaConf.update(OmegaConf.structured(_section_of_one(kind)), "value", leaf.value)
     except OmegaConfBaseException:
         nearest = _near(str(leaf.value), [*getattr(kind, "__members__", [])])
         return f"{_given(leaf)}: must be {expected(kind)}{nearest}"
     return None
+
+
+@cache
+def _section_of_one(kind: Any) -> type[Any]:
+    return make_dataclass("Section", [("value", kind)])
 
 
 def _given(leaf: Leaf) -> str:

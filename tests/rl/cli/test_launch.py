@@ -145,20 +145,20 @@ def test_spawned_children_do_not_run_the_recipe_again(tmp_path: Path) -> None:
     assert finished.stdout == f"ran {tmp_path}/x.yaml\nchild 0\n", finished.stderr
 
 
-def test_hook_costs_an_interpreter_less_than_a_millisecond(tmp_path: Path) -> None:
-    microseconds = []
-    for _ in range(5):
-        listing = run([sys.executable, "-X", "importtime", "-c", "pass"], tmp_path).stderr
-        [line] = [row for row in listing.splitlines() if row.endswith("_laconic_recipe_hook")]
-        microseconds.append(int(line.split("|")[1]))
-    assert min(microseconds) < 1000
-
-
-def test_hook_imports_no_package_of_ours(tmp_path: Path) -> None:
+def test_hook_loads_nothing_into_an_interpreter_but_the_import_machinery() -> None:
     code = (
-        "import sys; print([n for n in ('data', 'rewards', 'rollout', 'rl') if n in sys.modules])"
+        "import sys; before = set(sys.modules); import rl.cli.recipe_hook;"
+        "print(*sorted(set(sys.modules) - before))"
     )
-    assert run([sys.executable, "-c", code], tmp_path).stdout == "[]\n"
+    loaded = run([sys.executable, "-S", "-c", code], ROOT, PYTHONPATH=str(ROOT)).stdout.split()
+    ours = ["rl", "rl.cli", "rl.cli.recipe_hook"]
+    assert [name for name in loaded if name not in ours] == [
+        "importlib",
+        "importlib._bootstrap",
+        "importlib._bootstrap_external",
+        "importlib.machinery",
+        "warnings",
+    ]
 
 
 def test_wheel_holds_packages_recipes_and_the_lab(wheel_python: Path, tmp_path: Path) -> None:
