@@ -202,6 +202,14 @@ class ConstantLimitConfig(LimitConfig):
 
 
 @dataclass(kw_only=True)
+class AllocationConfig:
+    """Base of the `allocation` group, and `uniform`: one group for each prompt that is drawn."""
+
+    def problems(self) -> list[str]:
+        return []
+
+
+@dataclass(kw_only=True)
 class LoraConfig:
     """Low-rank adapters (peft); rank 0 trains all weights."""
 
@@ -346,6 +354,7 @@ class RunConfig:
     algorithm: AlgorithmConfig = field(default_factory=AlgorithmConfig)
     correction: CorrectionConfig = field(default_factory=CorrectionConfig)
     limit: LimitConfig = field(default_factory=LimitConfig)
+    allocation: AllocationConfig = field(default_factory=AllocationConfig)
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)

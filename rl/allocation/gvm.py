@@ -1,0 +1,129 @@
+"""GVM: more groups where samples lower the variance of the gradient most.
+
+GVM-RAFT (arXiv:2505.02391). The released code runs a pilot over 1,024 prompts, stops, and trains on
+what it allocated. Here the pilot is the last group of a prompt that was trained on: a prompt
+without one, or whose one is old, is given a single group, which is its pilot.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from data.memory import PromptMemory, Record
+from data.types import Group, Prompt, Verdict
+from rl.allocation.allocation import Allocation, GradientNorms
+from rl.config import AllocationConfig
+from rl.learner.batch import row_of
+from rollout.rounding import largest_remainder
+
+PASS_RATE, GRADIENT_NORM, MEASURED = "gvm_pass_rate", "gvm_gradient_norm", "gvm_step"
+"""Names in a prompt's record: p_i, G_i, and the step that they were measured at."""
+
+
+@dataclass(kw_only=True)
+class GvmConfig(AllocationConfig):
+    """`allocation: gvm`."""
+
+    smoothing: float = 1e-3
+    """Keeps prompts that are almost never solved from taking everything (the code's alpha)."""
+    power: float = 2.0
+    """How fast those prompts lose their groups (the code's beta)."""
+    refresh_steps: int = 10
+    """Steps after which a pilot is old: the policy has changed (the code: about every 10)."""
+
+    def problems(self) -> list[str]:
+        found = []
+        if self.smoothing < 0 or self.power < 1:
+            found.append(
+                f"allocation.smoothing={self.smoothing}, allocation.power={self.power}: set 0 or "
+                "more, and 1 or more"
+            )
+        if self.refresh_steps < 1:
+            found.append(f"allocation.refresh_steps={self.refresh_steps}: set it to 1 or more")
+        return found
+
+
+def gvm_weight(pass_rate: float, gradient_norm: float, smoothing: float, power: float) -> float:
+    """w = G / sqrt(p + a / p^(b-1)), and 0 for a prompt that was never solved.
+
+    GVM (arXiv:2505.02391), em/stage_2_calc_sample_size.py. It rises as the pass rate p falls, down
+    to p = sqrt(a) for b = 2, and vanishes below. G is the mean gradient norm of right answers.
+    """
+    if pass_rate == 0:
+        return 0.0
+    variance = pass_rate + smoothing / pass_rate ** (power - 1)
+    return float(gradient_norm / variance**0.5)
+
+
+def gvm_counts(weights: Sequence[float], total: int) -> list[int]:
+    """n_i = N w_i / sum w in whole numbers whose sum is N (`total`); all alike without a weight."""
+    if not any(weights):
+        weights = [1.0] * len(weights)
+    share = total / sum(weights)
+    return largest_remainder([share * weight for weight in weights])
+
+
+class Gvm:
+    """Pass rates and gradient norms of prompts, each from the last update that it was part of."""
+
+    def __init__(self, config: GvmConfig) -> None:
+        self._config = config
+        self._memory = PromptMemory()
+
+    def allocate(self, prompts: Sequence[Prompt], step: int) -> list[Prompt]:
+        """One group for every prompt without a fresh pilot; the others share what is left."""
+        measured = [prompt for prompt in prompts if self._is_fresh(prompt, step)]
+        pilots = [prompt for prompt in prompts if not self._is_fresh(prompt, step)]
+        if not measured:
+            return pilots
+        counts = gvm_counts([self._weight(prompt) for prompt in measured], len(measured))
+        return pilots + [p for p, n in zip(measured, counts, strict=True) for _ in range(n)]
+
+    def observe(
+        self,
+        groups: Sequence[Group],
+        verdicts: Sequence[Sequence[Verdict]],
+        step: int,
+        learner: GradientNorms,
+    ) -> dict[str, float]:
+        """Measures every group of the update, by one forward pass over its right answers."""
+        rows = [
+            row_of(group, completion, 0.0, number)
+            for number, (group, judged) in enumerate(zip(groups, verdicts, strict=True))
+            for completion, verdict in zip(group.completions, judged, strict=True)
+            if verdict.correct
+        ]
+        norms: dict[str, list[float]] = {group.prompt.id: [] for group in groups}
+        for row, norm in zip(rows, learner.gradient_norms(rows), strict=True):
+            norms[groups[row.group].prompt.id].append(norm)
+        sampled = Counter(group.prompt.id for group in groups for _ in group.completions)
+        for prompt_id, of_prompt in norms.items():
+            record: Record = {
+                PASS_RATE: len(of_prompt) / sampled[prompt_id],
+                GRADIENT_NORM: fmean(of_prompt) if of_prompt else 0.0,
+                MEASURED: step,
+            }
+            self._memory.update(prompt_id, record)
+        return {"allocation/groups_per_prompt": len(groups) / len(norms)}
+
+    def state(self) -> dict[str, Any]:
+        return self._memory.state()
+
+    def load(self, state: dict[str, Any]) -> None:
+        self._memory.load(state)
+
+    def _is_fresh(self, prompt: Prompt, step: int) -> bool:
+        measured = self._memory.get(prompt.id).get(MEASURED)
+        return isinstance(measured, int) and step - measured <= self._config.refresh_steps
+
+    def _weight(self, prompt: Prompt) -> float:
+        record = self._memory.get(prompt.id)
+        pass_rate, norm = record[PASS_RATE], record[GRADIENT_NORM]
+        assert isinstance(pass_rate, float) and isinstance(norm, float)
+        return gvm_weight(pass_rate, norm, self._config.smoothing, self._config.power)
+
+
+def build_gvm(config: GvmConfig) -> Allocation:
+    return Gvm(config)
