@@ -43,21 +43,28 @@ RENAMES = {"min": "max", "max": "min", "minimum": "maximum", "maximum": "minimum
 
 def mutants(tree: ast.Module) -> Iterator[tuple[str, ast.Module]]:
     """Each mutant of `tree` with a line saying what was changed where."""
-    decorators = {
-        part
-        for definition in ast.walk(tree)
-        if isinstance(definition, ast.ClassDef | ast.FunctionDef)
-        for decorator in definition.decorator_list
-        for part in ast.walk(decorator)
+    left_out = {
+        part for node in ast.walk(tree) for guard in guards(node) for part in ast.walk(guard)
     }
     for number, node in enumerate(ast.walk(tree)):
-        if node in decorators:
+        if node in left_out:
             continue
         changed = copy.deepcopy(tree)
         twin: Any = list(ast.walk(changed))[number]
         what = mutate(twin)
         if what:
             yield f"line {twin.lineno}: {what}", changed
+
+
+def guards(node: ast.AST) -> list[ast.expr]:
+    """What is no formula: decorators, and `strict` of a zip whose arguments are equally long."""
+    match node:
+        case ast.ClassDef() | ast.FunctionDef():
+            return node.decorator_list
+        case ast.keyword(arg="strict"):
+            return [node.value]
+        case _:
+            return []
 
 
 def mutate(node: Any) -> str:

@@ -122,9 +122,13 @@ def test_groups_of_eight_are_refused_and_groups_of_sixteen_are_not():
     assert DotConfig().problems_in_run(group_size=16, max_response_tokens=100) == []
 
 
+def test_an_outlier_is_what_the_paper_says():
+    assert (DotConfig().num_stds, DotConfig().margin_tokens) == (3.0, 32)
+
+
 def test_options_out_of_range_are_problems():
     assert DotConfig().problems() == []
-    assert DotConfig(margin_tokens=1).problems() == []
+    assert DotConfig(margin_tokens=1, num_stds=0.5).problems() == []
     assert DotConfig(margin_tokens=0).problems() == ["reward.margin_tokens=0: set it to 1 or more"]
     assert DotConfig(num_stds=0).problems() == [
         "reward.num_stds=0: set it above 0; the paper takes 3"
@@ -149,6 +153,7 @@ def test_a_cut_completion_is_one_that_was_launched_with_a_lower_limit():
     assert [(s.start, s.stop, s.weight_version) for s in short.spans] == [(0, 2, 0), (2, 3, 1)]
     assert (short.id, short.text, short.limit) == ("p/0", "3 tokens", 3)
     assert short.finish is Finish.LIMIT and short.num_tokens == 3
+    assert [(s.start, s.stop) for s in first_tokens(whole, 2, decode).spans] == [(0, 2)]
 
 
 def test_injected_tokens_are_kept_and_not_counted():
