@@ -11,6 +11,7 @@ from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
 from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
 
 from data.budgets import (
     DualBudgetConfig,
@@ -161,12 +162,18 @@ YAML_GROUPS = ("model", "data")
 
 
 def fill_config_store(groups: Groups = GROUPS) -> None:
-    """Makes `schema` and every option known to Hydra; called from the entry, never at import."""
+    """Makes `schema` and every option known to Hydra; called from the entry, never at import.
+
+    What the store holds already is not made again: that is a third of composing a recipe.
+    """
     store = ConfigStore.instance()
     store.store(name="schema", node=RunConfig)
     for group, options in groups.items():
+        stored = store.repo.get(group, {})
         for name, option in options.items():
-            store.store(group=group, name=name, node=option.config)
+            known = stored.get(f"{name}.yaml")
+            if known is None or OmegaConf.get_type(known.node) is not option.config:
+                store.store(group=group, name=name, node=option.config)
 
 
 def option_name(group: str, config: object, groups: Groups = GROUPS) -> str:
