@@ -109,8 +109,11 @@ def missing(names: Sequence[str], seeds: Sequence[int], rows: Sequence[Row]) -> 
         for name in names:
             method, _, variant = name.partition(":")
             entry = Entry(method=method, variant=variant, seed=seed)
-            key = key_of({"lab": "short", "method": method, "variant": variant, "seed": seed})
-            if hashes.get(key) != code_hash(entry.compose().config):
+            config = entry.compose().config
+            key = key_of(
+                {"lab": lab_of(config), "method": method, "variant": variant, "seed": seed}
+            )
+            if hashes.get(key) != code_hash(config):
                 found.append(entry)
     return found
 
@@ -186,7 +189,16 @@ def run_entry(
     run_job(job, host, interrupts, Supervisor.release, bases.get(base))
     bases[base] = decode((folder / "eval" / "base.msgpack").read_bytes(), Evaluation)
     made = json.loads((folder / "summary.json").read_text())
-    record(row_of(made, "short", entry.variant, entry.command, code_hash(composed.config)))
+    record(
+        row_of(
+            made, lab_of(composed.config), entry.variant, entry.command, code_hash(composed.config)
+        )
+    )
+
+
+def lab_of(config: RunConfig) -> str:
+    """`short` or `long`: the lab whose problems a run trains on."""
+    return config.data.path.removeprefix("lab:")
 
 
 def base_key(config: RunConfig) -> str:

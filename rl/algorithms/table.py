@@ -10,6 +10,12 @@ from rl.algorithms.group import Advantages
 from rl.algorithms.grpo import GrpoConfig, grpo
 from rl.algorithms.o1_pruner import O1PrunerCodeConfig, O1PrunerConfig, o1_pruner
 from rl.algorithms.rloo import RlooConfig, rloo
+from rl.algorithms.tree_po import (
+    SizeWeightedTreePoConfig,
+    TreePoConfig,
+    tree_po,
+    tree_po_by_size,
+)
 from rl.config import AlgorithmConfig
 
 
@@ -26,6 +32,8 @@ ALGORITHMS: dict[str, Algorithm] = {
     "dler": Algorithm(DlerConfig, dler),
     "dler_code": Algorithm(DlerCodeConfig, dler_code),
     "gdpo": Algorithm(GdpoConfig, gdpo),
+    "tree_po": Algorithm(TreePoConfig, tree_po),
+    "tree_po_by_size": Algorithm(SizeWeightedTreePoConfig, tree_po_by_size),
     "o1_pruner": Algorithm(O1PrunerConfig, o1_pruner),
     "o1_pruner_code": Algorithm(O1PrunerCodeConfig, o1_pruner),
 }

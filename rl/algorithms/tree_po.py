@@ -5,15 +5,34 @@ tokens of the update. An advantage belongs to the whole leaf, not to a segment.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 
-from data.types import Group
+from data.types import Group, Score
 from rl.algorithms.dler import token_whitened
+from rl.algorithms.group import Advantages, totals
+from rl.config import AlgorithmConfig
 from rollout.trees.segments import segment_ids
 
 Subgroup = list[int]
 """Indices of the leaves of one group that share a segment, and with it all before."""
+OfGroup = Callable[[Sequence[float], Sequence[Sequence[Subgroup]]], list[float]]
+"""Rewards of one group [G] and the subgroups of each leaf [G] to one advantage per leaf [G]."""
+
+
+@dataclass(kw_only=True)
+class TreePoConfig(AlgorithmConfig):
+    """`algorithm: tree_po`: every subgroup of a leaf weighs alike, as in the released script."""
+
+    group_size: int = 16
+    reject_ties: bool = False
+    """Leave out subgroups whose rewards tie, which draw the mean to 0 (off in the script)."""
+
+
+@dataclass(kw_only=True)
+class SizeWeightedTreePoConfig(TreePoConfig):
+    """`algorithm: tree_po_by_size`: a subgroup weighs by its leaves, the code's own default."""
 
 
 def subgroups(paths: Sequence[Sequence[str]]) -> list[list[Subgroup]]:
@@ -75,18 +94,28 @@ def size_weighted_tree_advantages(
     ]
 
 
-def whitened_tree_advantages(
-    groups: Sequence[Group], rewards: Sequence[Sequence[float]]
-) -> list[list[float]]:
-    """`tree_advantages` of every group, whitened over the tokens of the update [P][G].
+def tree_po(config: TreePoConfig) -> Advantages:
+    """The advantages of an update [P][G] under `config`."""
+    return _whitened(config, tree_advantages)
 
-    TreePO's released script; long leaves weigh more in mean and variance.
-    """
-    advantages = [
-        tree_advantages(values, subgroups(segment_ids(group.completions)))
-        for group, values in zip(groups, rewards, strict=True)
-    ]
-    return token_whitened(advantages, [group.lengths for group in groups])
+
+def tree_po_by_size(config: SizeWeightedTreePoConfig) -> Advantages:
+    """The advantages of an update [P][G] under `config`."""
+    return _whitened(config, size_weighted_tree_advantages)
+
+
+def _whitened(config: TreePoConfig, of_group: OfGroup) -> Advantages:
+    """`of_group` of every group, whitened over the tokens of the update: long leaves weigh more."""
+
+    def advantages(groups: Sequence[Group], scores: Sequence[Sequence[Score]]) -> list[list[float]]:
+        found = []
+        for group, rewards in zip(groups, totals(scores), strict=True):
+            shared = subgroups(segment_ids(group.completions))
+            kept = without_ties(shared, rewards) if config.reject_ties else shared
+            found.append(of_group(rewards, kept))
+        return token_whitened(found, [group.lengths for group in groups])
+
+    return advantages
 
 
 def _deviation(rewards: Sequence[float], subgroup: Subgroup, leaf: int) -> float:

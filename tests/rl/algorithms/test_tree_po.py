@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,15 +8,19 @@ from data.types import Group
 from rl.algorithms.dler import token_whitened
 from rl.algorithms.dr_grpo import dr_grpo_advantages
 from rl.algorithms.tree_po import (
+    SizeWeightedTreePoConfig,
+    TreePoConfig,
     size_weighted_tree_advantages,
     subgroups,
     tree_advantages,
-    whitened_tree_advantages,
+    tree_po,
+    tree_po_by_size,
     without_ties,
 )
 from rollout.engine import Sampling
 from rollout.trees.segments import leaf_completion
 from tests.rewards.groups import prompt
+from tests.rl.algorithms.scored import in_parts, scored
 from tests.rollout.tree_builders import leaf, segment
 
 PATHS = [["a", "a1"], ["a", "a2"], ["b", "b1"], ["b", "b2"]]
@@ -81,18 +87,43 @@ def test_whitening_of_the_average_with_one_token_per_leaf() -> None:
     assert whitened == pytest.approx([1.4434, -0.8660, -0.2887, -0.2887], abs=1e-4)
 
 
+def whitened(build: Any, config: TreePoConfig, lengths: list[int]) -> list[float]:
+    """The advantages of the leaves of `PATHS`, alone in their update."""
+    scores = in_parts([[{"correct": reward} for reward in REWARDS]])
+    (advantages,) = build(config)([tree_group(lengths)], scores)
+    return list(advantages)
+
+
 def test_advantages_of_a_group_come_from_the_spans_of_its_leaves() -> None:
     # two tokens a leaf: std over eight tokens is sqrt(2 * 0.5625 / 7) = 0.4009
-    (whitened,) = whitened_tree_advantages([tree_group([1, 1, 1, 1])], [REWARDS])
     expected = [advantage / 0.4009 for advantage in (0.625, -0.375, -0.125, -0.125)]
-    assert whitened == pytest.approx(expected, rel=1e-3)
+    assert whitened(tree_po, TreePoConfig(), [1] * 4) == pytest.approx(expected, rel=1e-3)
+
+
+def test_rejecting_ties_leaves_the_others_with_all_leaves_alone() -> None:
+    # [0.625, -0.375, -0.25, -0.25], mean -1/16: std over eight tokens is sqrt(2 * 0.640625 / 7)
+    expected = [(value + 1 / 16) / 0.42783 for value in (0.625, -0.375, -0.25, -0.25)]
+    config = TreePoConfig(reject_ties=True)
+    assert whitened(tree_po, config, [1] * 4) == pytest.approx(expected, rel=1e-3)
+
+
+def test_subgroups_weighed_by_size_keep_their_ratios() -> None:
+    # [2/3, -1/3, -1/6, -1/6]: their mean is 0, so that whitening only scales them
+    found = whitened(tree_po_by_size, SizeWeightedTreePoConfig(), [1] * 4)
+    assert [advantage / found[0] for advantage in found] == pytest.approx([1, -0.5, -0.25, -0.25])
 
 
 def test_long_leaves_weigh_more_in_the_mean() -> None:
     # [0.625, -0.375, -0.125, -0.125] over 4, 2, 2 and 2 tokens: mean 0.125
-    (whitened,) = whitened_tree_advantages([tree_group([3, 1, 1, 1])], [REWARDS])
-    assert whitened[0] / whitened[1] == pytest.approx(0.5 / -0.5)
-    assert whitened[2] / whitened[1] == pytest.approx(-0.25 / -0.5)
+    found = whitened(tree_po, TreePoConfig(), [3, 1, 1, 1])
+    assert found[0] / found[1] == pytest.approx(0.5 / -0.5)
+    assert found[2] / found[1] == pytest.approx(-0.25 / -0.5)
+
+
+def test_without_shared_segments_rewards_are_centred_and_whitened_alone() -> None:
+    groups, scores = scored([[1.0, 0.0]])
+    # +-0.5: the std of two values with Bessel's correction is 0.7071
+    assert tree_po(TreePoConfig())(groups, scores)[0] == pytest.approx([0.7071, -0.7071], rel=1e-4)
 
 
 @given(trees(), st.floats(-5, 5))
