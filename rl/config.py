@@ -97,9 +97,6 @@ class AlgorithmConfig:
     """Completions sampled per prompt (G)."""
     num_minibatches: int = 1
     """Optimizer steps taken on one batch of rollouts."""
-    clip_low: float = 0.2
-    clip_high: float = 0.28
-    """The surrogate's ratio is clipped to [1 - clip_low, 1 + clip_high] (DAPO's clip-higher)."""
     aggregation: Aggregation = Aggregation.token_mean
     kl_coefficient: float = 0.0
     """Weight of KL(policy, initial model) in the loss; 0 loads no reference model."""
@@ -123,10 +120,6 @@ class AlgorithmConfig:
             )
         if self.num_minibatches < 1:
             found.append(f"algorithm.num_minibatches={self.num_minibatches}: set it to 1 or more")
-        if not 0 < self.clip_low < 1:
-            found.append(f"algorithm.clip_low={self.clip_low}: set 0 < algorithm.clip_low < 1")
-        if self.clip_high <= 0:
-            found.append(f"algorithm.clip_high={self.clip_high}: set algorithm.clip_high>0")
         if self.kl_coefficient < 0:
             found.append(f"algorithm.kl_coefficient={self.kl_coefficient}: set it to 0 or more")
         if not 0 <= self.kl_cov_fraction <= 1 or self.kl_cov_coefficient < 0:
@@ -147,6 +140,23 @@ class AlgorithmConfig:
                 "highest to 1"
             )
         return found + self.oversampling.problems()
+
+
+@dataclass(kw_only=True)
+class ClippedConfig(AlgorithmConfig):
+    """Base of the algorithms whose loss is PPO's clipped surrogate."""
+
+    clip_low: float = 0.2
+    clip_high: float = 0.28
+    """The surrogate's ratio is clipped to [1 - clip_low, 1 + clip_high] (DAPO's clip-higher)."""
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if not 0 < self.clip_low < 1:
+            found.append(f"algorithm.clip_low={self.clip_low}: set 0 < algorithm.clip_low < 1")
+        if self.clip_high <= 0:
+            found.append(f"algorithm.clip_high={self.clip_high}: set algorithm.clip_high>0")
+        return found
 
 
 @dataclass(kw_only=True)

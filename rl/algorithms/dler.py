@@ -13,13 +13,13 @@ from statistics import fmean
 from data.types import Group, Score
 from rl.algorithms.dr_grpo import dr_grpo_advantages
 from rl.algorithms.group import Advantages, totals
-from rl.config import AlgorithmConfig, SamplingFilter
+from rl.config import ClippedConfig, SamplingFilter
 
 EPSILON = 1e-8
 
 
 @dataclass(kw_only=True)
-class DlerConfig(AlgorithmConfig):
+class DlerConfig(ClippedConfig):
     """Doing length penalty right (arXiv:2510.15110): groups kept and whitened by their rewards."""
 
     dynamic_sampling: bool = True
@@ -27,7 +27,7 @@ class DlerConfig(AlgorithmConfig):
 
 
 @dataclass(kw_only=True)
-class DlerCodeConfig(AlgorithmConfig):
+class DlerCodeConfig(ClippedConfig):
     """DLER as its code was released: whitened over tokens, filtered by raw correctness."""
 
     dynamic_sampling: bool = True

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from rl.algorithms.group import Advantages, per_group
-from rl.config import AlgorithmConfig
+from rl.config import ClippedConfig
 
 
 @dataclass(kw_only=True)
-class GrpoConfig(AlgorithmConfig):
+class GrpoConfig(ClippedConfig):
     """Group-relative policy optimization (arXiv:2402.03300)."""
 
     std_floor: float = 0.0

@@ -1,4 +1,4 @@
-"""The `algorithm` group: name in a recipe, options, and the advantages that they give."""
+"""The `algorithm` group: name in a recipe, options, and the advantages and loss that they give."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,8 +8,15 @@ from rl.algorithms.dr_grpo import DrGrpoConfig, dr_grpo
 from rl.algorithms.gdpo import GdpoConfig, gdpo
 from rl.algorithms.group import Advantages
 from rl.algorithms.grpo import GrpoConfig, grpo
-from rl.algorithms.o1_pruner import O1PrunerCodeConfig, O1PrunerConfig, o1_pruner
+from rl.algorithms.o1_pruner import (
+    O1PrunerCodeConfig,
+    O1PrunerConfig,
+    o1_pruner,
+    o1_pruner_code_loss,
+    o1_pruner_loss,
+)
 from rl.algorithms.rloo import RlooConfig, rloo
+from rl.algorithms.surrogate import PolicyLoss, clipped
 from rl.config import AlgorithmConfig
 
 
@@ -17,6 +24,8 @@ class Algorithm(NamedTuple):
     config: type[AlgorithmConfig]
     advantages: Callable[[Any], Advantages]
     """Builds the advantage function from an instance of `config`."""
+    loss: Callable[[Any], PolicyLoss] = clipped
+    """Builds the policy loss from an instance of `config`."""
 
 
 ALGORITHMS: dict[str, Algorithm] = {
@@ -26,12 +35,20 @@ ALGORITHMS: dict[str, Algorithm] = {
     "dler": Algorithm(DlerConfig, dler),
     "dler_code": Algorithm(DlerCodeConfig, dler_code),
     "gdpo": Algorithm(GdpoConfig, gdpo),
-    "o1_pruner": Algorithm(O1PrunerConfig, o1_pruner),
-    "o1_pruner_code": Algorithm(O1PrunerCodeConfig, o1_pruner),
+    "o1_pruner": Algorithm(O1PrunerConfig, o1_pruner, o1_pruner_loss),
+    "o1_pruner_code": Algorithm(O1PrunerCodeConfig, o1_pruner, o1_pruner_code_loss),
 }
 
 
 def group_advantages(config: AlgorithmConfig) -> Advantages:
     """The advantage function that `config` chooses, over the scored groups of an update."""
-    builders = {algorithm.config: algorithm.advantages for algorithm in ALGORITHMS.values()}
-    return builders[type(config)](config)
+    return _entry(config).advantages(config)
+
+
+def policy_loss(config: AlgorithmConfig) -> PolicyLoss:
+    """The policy loss that `config` chooses, over the rows of a micro-batch."""
+    return _entry(config).loss(config)
+
+
+def _entry(config: AlgorithmConfig) -> Algorithm:
+    return next(entry for entry in ALGORITHMS.values() if entry.config is type(config))

@@ -12,7 +12,7 @@ SCORED = scored([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
 
 def test_each_config_chooses_its_own_formula() -> None:
     chosen = {
-        name: group_advantages(config())(*SCORED)[0][0] for name, (config, _) in ALGORITHMS.items()
+        name: group_advantages(entry.config())(*SCORED)[0][0] for name, entry in ALGORITHMS.items()
     }
     assert round(chosen["grpo"], 4) == 1.1547
     assert round(chosen["dr_grpo"], 4) == 0.6667
