@@ -7,7 +7,13 @@ modules of the methods.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from rl.algorithms.losses import clipped_surrogate, importance_ratio, surrogate_metrics
+from rl.algorithms.losses import (
+    clipped_surrogate,
+    dual_clip_metrics,
+    dual_clipped_surrogate,
+    importance_ratio,
+    surrogate_metrics,
+)
 from rl.config import ClippedConfig
 
 if TYPE_CHECKING:
@@ -40,7 +46,7 @@ def token_ratio(flat: "FlatRows", logprobs: "Tensor", old_logprobs: "Tensor") ->
 
 
 def clipped(config: ClippedConfig, ratio_of: Ratio = token_ratio) -> PolicyLoss:
-    """`clipped_surrogate` of the ratio, within the bounds of `config`."""
+    """`clipped_surrogate` of the ratio, or the dual one, within the bounds of `config`."""
     bounds = (config.clip_low, config.clip_high)
 
     def loss(flat: "FlatRows", logprobs: "Tensor", old_logprobs: "Tensor") -> TokenLosses:
@@ -48,4 +54,11 @@ def clipped(config: ClippedConfig, ratio_of: Ratio = token_ratio) -> PolicyLoss:
         losses = clipped_surrogate(ratio, flat.advantages, *bounds)
         return TokenLosses(losses, ratio, surrogate_metrics(ratio, flat.advantages, *bounds))
 
-    return loss
+    def dual_loss(flat: "FlatRows", logprobs: "Tensor", old_logprobs: "Tensor") -> TokenLosses:
+        ratio = ratio_of(flat, logprobs, old_logprobs)
+        losses = dual_clipped_surrogate(ratio, flat.advantages, *bounds, config.dual_clip)
+        metrics = surrogate_metrics(ratio, flat.advantages, *bounds)
+        dual = dual_clip_metrics(ratio, flat.advantages, config.dual_clip)
+        return TokenLosses(losses, ratio, metrics | dual)
+
+    return dual_loss if config.dual_clip else loss

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from rl.algorithms.cispo import CispoConfig, cispo
 from rl.algorithms.dler import DlerCodeConfig, DlerConfig, dler, dler_code
 from rl.algorithms.dr_grpo import DrGrpoConfig, dr_grpo
 from rl.algorithms.gdpo import GdpoConfig, gdpo
+from rl.algorithms.gmpo import GmpoConfig, gmpo
 from rl.algorithms.group import Advantages
 from rl.algorithms.grpo import GrpoConfig, grpo
+from rl.algorithms.gspo import GspoConfig, gspo
 from rl.algorithms.o1_pruner import (
     O1PrunerCodeConfig,
     O1PrunerConfig,
@@ -16,6 +19,7 @@ from rl.algorithms.o1_pruner import (
     o1_pruner_loss,
 )
 from rl.algorithms.rloo import RlooConfig, rloo
+from rl.algorithms.sapo import SapoConfig, sapo
 from rl.algorithms.surrogate import PolicyLoss, clipped
 from rl.config import AlgorithmConfig
 
@@ -35,6 +39,10 @@ ALGORITHMS: dict[str, Algorithm] = {
     "dler": Algorithm(DlerConfig, dler),
     "dler_code": Algorithm(DlerCodeConfig, dler_code),
     "gdpo": Algorithm(GdpoConfig, gdpo),
+    "gspo": Algorithm(GspoConfig, grpo, gspo),
+    "cispo": Algorithm(CispoConfig, grpo, cispo),
+    "gmpo": Algorithm(GmpoConfig, grpo, gmpo),
+    "sapo": Algorithm(SapoConfig, grpo, sapo),
     "o1_pruner": Algorithm(O1PrunerConfig, o1_pruner, o1_pruner_loss),
     "o1_pruner_code": Algorithm(O1PrunerCodeConfig, o1_pruner, o1_pruner_code_loss),
 }

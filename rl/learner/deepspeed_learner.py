@@ -270,15 +270,15 @@ class DeepSpeedLearner:
     def _loss(self, rows: Sequence[Row], old: Tensor | None, diagnostics: Diagnostics) -> Tensor:
         flat = flatten(rows or [dummy_row()], self.ranks.device)
         reference = self._reference_logprobs(rows) if self._algorithm.kl_coefficient else None
-        logprobs, entropies = self._call(self._engine, rows)
-        old = logprobs.detach() if old is None else old
-        policy = self._policy_loss(flat, logprobs, old)
+        policy = self._call(self._engine, rows)
+        old = policy.logprobs.detach() if old is None else old
+        surrogate = self._policy_loss(flat, policy.logprobs, old)
         weights, weighing = self._weigh(old, flat.sampler_logprobs)
         losses, terms = with_further_terms(
-            weights * policy.losses, self._algorithm, flat, logprobs, old, reference
+            weights * surrogate.losses, self._algorithm, flat, policy, old, reference
         )
-        means = {"entropy": entropies} | policy.metrics | terms | weighing
-        diagnostics.add(flat, means, policy.ratio, old)
+        means = {"entropy": policy.entropies} | surrogate.metrics | terms | weighing
+        diagnostics.add(flat, means, surrogate.ratio, old)
         return (flat.weights * losses.masked_fill(~flat.mask, 0.0)).sum()
 
     def _set_learning_rate(self) -> float:

@@ -1,6 +1,6 @@
 """Four answers of one optimizer step, and the loss that the learner makes of some of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from rl.algorithms.table import policy_loss
 from rl.config import AlgorithmConfig
 from rl.learner.batch import Row, weighted
 from rl.learner.flat import FlatRows, flatten
+from rl.learner.logprobs import TokenLogprobs
 from rl.learner.objective import with_further_terms
 
 LENGTHS = (5, 3, 7, 4)
@@ -58,7 +59,8 @@ def loss_of(config: AlgorithmConfig, logprobs: Tensor, which: Sequence[int] = EV
     old = torch.cat([OLD[i] for i in which])
     reference = torch.cat([REFERENCE[i] for i in which]) if config.kl_coefficient else None
     losses = policy_loss(config)(flat, logprobs, old).losses
-    losses, _ = with_further_terms(losses, config, flat, logprobs, old, reference)
+    policy = TokenLogprobs(logprobs, torch.zeros_like(old))
+    losses, _ = with_further_terms(losses, config, flat, policy, old, reference)
     return (flat.weights * losses.masked_fill(~flat.mask, 0.0)).sum()
 
 
@@ -76,3 +78,26 @@ def gradient_row_by_row(config: AlgorithmConfig, logprobs: Sequence[Tensor]) -> 
         torch.autograd.grad(loss_of(config, leaf, [i]), leaf)[0] for i, leaf in enumerate(leaves)
     ]
     return torch.cat(parts)
+
+
+RowLoss = Callable[[Tensor, Tensor, float], Tensor]
+"""From the trained tokens' log-probs [n], those at the start of the update, and A to one loss."""
+
+
+def slow_loss(row_loss: RowLoss, logprobs: Sequence[Tensor]) -> Tensor:
+    """The sum of `row_loss` over the answers, one at a time."""
+    masks = [torch.from_numpy(row.mask) for row in ROWS]
+    losses = [
+        row_loss(new[mask], old[mask], float(row.advantages[0]))
+        for row, new, old, mask in zip(ROWS, logprobs, OLD, masks, strict=True)
+    ]
+    return torch.stack(losses).sum()
+
+
+def assert_is(config: AlgorithmConfig, row_loss: RowLoss, scale: float) -> None:
+    """Value and gradient of the learner's loss at `moved(scale)` are those of `row_loss`."""
+    leaves = [each.requires_grad_() for each in moved(scale)]
+    expected = slow_loss(row_loss, leaves)
+    torch.testing.assert_close(loss_of(config, torch.cat(leaves)), expected)
+    gradients = torch.cat(torch.autograd.grad(expected, leaves))
+    torch.testing.assert_close(gradient_of(config, moved(scale)), gradients)

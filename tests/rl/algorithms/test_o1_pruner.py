@@ -17,7 +17,6 @@ from tests.rl.algorithms.microbatch import (
     SAMPLER,
     flat_rows,
     gradient_of,
-    gradient_row_by_row,
     loss_of,
     moved,
 )
@@ -71,9 +70,3 @@ def test_whole_answers_are_weighed_against_the_sampler_by_sum_or_by_mean() -> No
     by_mean = mean_token_ratio(flat, logprobs, OLD[0])
     assert by_sum.tolist() == pytest.approx([math.exp(0.6)] * 5, rel=1e-5)
     assert by_mean.tolist() == pytest.approx([math.exp(0.15)] * 5, rel=1e-5)
-
-
-@pytest.mark.parametrize("config", CONFIGS)
-def test_microbatches_do_not_change_the_gradient(config: O1PrunerConfig) -> None:
-    logprobs = moved(0.05)
-    torch.testing.assert_close(gradient_row_by_row(config, logprobs), gradient_of(config, logprobs))

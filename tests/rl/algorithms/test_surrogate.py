@@ -29,3 +29,23 @@ def test_a_method_may_choose_the_ratio() -> None:
         flat_rows([1]), NEW[1], OLD[1]
     )
     torch.testing.assert_close(found.losses, -1.1 * torch.from_numpy(ROWS[1].advantages))
+
+
+def test_a_dual_clip_is_taken_where_it_is_set() -> None:
+    flat, fivefold = flat_rows([0]), OLD[0] + torch.tensor(5.0).log()
+    advantage = float(ROWS[0].advantages[0])
+    assert advantage < 0
+    plain = clipped(GrpoConfig())(flat, fivefold, OLD[0])
+    dual = clipped(GrpoConfig(dual_clip=3.0))(flat, fivefold, OLD[0])
+    assert plain.losses.tolist() == pytest.approx([-5 * advantage] * 5)
+    assert dual.losses.tolist() == pytest.approx([-3 * advantage] * 5)
+    assert "clip_ratio/dual_mean" not in plain.metrics
+    assert dual.metrics["clip_ratio/dual_mean"].tolist() == [1] * 5
+    assert dual.metrics.keys() > plain.metrics.keys()
+
+
+@pytest.mark.parametrize("dual_clip", [1.0, 0.5, -3.0])
+def test_a_dual_clip_inside_the_band_is_refused(dual_clip: float) -> None:
+    (problem,) = GrpoConfig(dual_clip=dual_clip).problems()
+    assert problem == f"algorithm.dual_clip={dual_clip}: set 0 (none) or more than 1, such as 3"
+    assert GrpoConfig(dual_clip=3.0).problems() == []

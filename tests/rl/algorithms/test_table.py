@@ -1,10 +1,27 @@
+import pytest
+import torch
+
+from rl.algorithms.aggregation import row_weights
+from rl.algorithms.cispo import CispoConfig
 from rl.algorithms.dler import DlerCodeConfig, DlerConfig
 from rl.algorithms.dr_grpo import DrGrpoConfig
 from rl.algorithms.gdpo import GdpoConfig
+from rl.algorithms.gmpo import GmpoConfig
 from rl.algorithms.grpo import GrpoConfig
+from rl.algorithms.gspo import GspoConfig
 from rl.algorithms.o1_pruner import O1PrunerCodeConfig, O1PrunerConfig
 from rl.algorithms.rloo import RlooConfig
+from rl.algorithms.sapo import SapoConfig
 from rl.algorithms.table import ALGORITHMS, group_advantages
+from tests.rl.algorithms.microbatch import (
+    HORIZON,
+    OLD,
+    ROWS,
+    flat_rows,
+    gradient_of,
+    gradient_row_by_row,
+    moved,
+)
 from tests.rl.algorithms.scored import scored
 
 SCORED = scored([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
@@ -20,6 +37,7 @@ def test_each_config_chooses_its_own_formula() -> None:
     assert round(chosen["dler"], 4) == 2.0
     assert round(chosen["dler_code"], 4) == 1.8257
     assert round(chosen["gdpo"], 4) == 1.8255
+    assert chosen["gspo"] == chosen["cispo"] == chosen["gmpo"] == chosen["sapo"] == chosen["grpo"]
     assert chosen["o1_pruner"] == chosen["o1_pruner_code"] == 1.0
 
 
@@ -32,6 +50,31 @@ def test_names_of_the_group_are_those_of_the_recipes() -> None:
         "dler": DlerConfig,
         "dler_code": DlerCodeConfig,
         "gdpo": GdpoConfig,
+        "gspo": GspoConfig,
+        "cispo": CispoConfig,
+        "gmpo": GmpoConfig,
+        "sapo": SapoConfig,
         "o1_pruner": O1PrunerConfig,
         "o1_pruner_code": O1PrunerCodeConfig,
     }
+
+
+AGAINST_THE_SAMPLER = {"o1_pruner", "o1_pruner_code"}
+"""Their ratio is not 1 at the start of an update."""
+
+
+@pytest.mark.parametrize("name", sorted(ALGORITHMS.keys() - AGAINST_THE_SAMPLER))
+def test_at_the_start_of_an_update_every_loss_has_the_gradient_of_reinforce(name: str) -> None:
+    config = ALGORITHMS[name].config()
+    weights = row_weights(config.aggregation, HORIZON)([row.num_trained for row in ROWS])
+    flat = flat_rows()
+    reinforce = -torch.tensor(weights)[flat.rows] * flat.advantages * flat.mask
+    torch.testing.assert_close(gradient_of(config, OLD), reinforce)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("scale", [0.05, 1.0])
+def test_microbatches_do_not_change_the_gradient(name: str, scale: float) -> None:
+    config = ALGORITHMS[name].config()
+    whole, parts = gradient_of(config, moved(scale)), gradient_row_by_row(config, moved(scale))
+    torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-7)

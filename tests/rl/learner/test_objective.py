@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from rl.algorithms.table import policy_loss
 from rl.config import AlgorithmConfig, ClippedConfig, KlEstimator
 from rl.learner.batch import Row, weighted, with_held_tokens
 from rl.learner.flat import flatten
+from rl.learner.logprobs import TokenLogprobs
 from rl.learner.objective import with_further_terms
 
 CPU = torch.device("cpu")
@@ -25,6 +27,7 @@ EVERYTHING = GrpoConfig(
     kl_estimator=KlEstimator.k2,
     kl_cov_fraction=0.3,
     kl_cov_coefficient=0.7,
+    entropy_coefficient=0.2,
 )
 
 
@@ -49,13 +52,19 @@ NEW = [old + 0.4 * torch.sin(torch.arange(len(old)) * 2.0) for old in OLD]
 REFERENCE = [old - 0.1 for old in OLD]
 
 
+def entropies_of(logprobs: Tensor) -> Tensor:
+    """Stands for the entropies of a policy whose log-probs these are."""
+    return logprobs.square()
+
+
 def loss(config: AlgorithmConfig, logprobs: Tensor, which: Sequence[int]) -> Tensor:
     """The part of the loss that the rows `which` contribute, as the learner computes it."""
     flat = flatten([ROWS[i] for i in which], CPU)
     old = torch.cat([OLD[i] for i in which])
     reference = torch.cat([REFERENCE[i] for i in which]) if config.kl_coefficient else None
     losses = policy_loss(config)(flat, logprobs, old).losses
-    losses, _ = with_further_terms(losses, config, flat, logprobs, old, reference)
+    policy = TokenLogprobs(logprobs, entropies_of(logprobs))
+    losses, _ = with_further_terms(losses, config, flat, policy, old, reference)
     return (flat.weights * losses.masked_fill(~flat.mask, 0.0)).sum()
 
 
@@ -70,6 +79,7 @@ def slow_loss(config: ClippedConfig, logprobs: Sequence[Tensor]) -> Tensor:
             clipped = ratio.clamp(1 - config.clip_low, 1 + config.clip_high)
             term = -torch.minimum(ratio * advantage, clipped * advantage)
             term = term + config.kl_coefficient * 0.5 * (new[t] - reference[t]) ** 2
+            term = term - config.entropy_coefficient * entropies_of(new[t])
             if t in row.held:
                 term = term + config.kl_cov_coefficient * (new[t] - old[t]).abs()
             total = total + row.weight * term
@@ -102,7 +112,7 @@ def test_microbatches_do_not_change_the_gradient() -> None:
 def test_the_term_has_no_gradient_where_the_policy_has_not_moved() -> None:
     with_term, without = (torch.cat(OLD).requires_grad_() for _ in range(2))
     loss(EVERYTHING, with_term, range(4)).backward()  # type: ignore[no-untyped-call]
-    plain = GrpoConfig(kl_coefficient=0.1, kl_estimator=KlEstimator.k2)
+    plain = replace(EVERYTHING, kl_cov_fraction=0.0)
     loss(plain, without, range(4)).backward()  # type: ignore[no-untyped-call]
     assert with_term.grad is not None and without.grad is not None
     torch.testing.assert_close(with_term.grad, without.grad, rtol=0, atol=0)
@@ -112,6 +122,7 @@ def test_the_term_has_no_gradient_where_the_policy_has_not_moved() -> None:
     ("config", "reported"),
     [
         (GrpoConfig(), set()),
+        (GrpoConfig(entropy_coefficient=0.1), set()),  # the entropy is logged in any case
         (GrpoConfig(kl_coefficient=0.1), {"kl"}),
         (GrpoConfig(kl_cov_fraction=0.3), {"kl_cov"}),
     ],
@@ -122,7 +133,8 @@ def test_only_terms_that_are_asked_for_are_reported(
     logprobs, old = torch.cat(NEW), torch.cat(OLD)
     reference = torch.cat(REFERENCE) if config.kl_coefficient else None
     flat, losses = flatten(ROWS, CPU), torch.zeros_like(old)
-    _, means = with_further_terms(losses, config, flat, logprobs, old, reference)
+    policy = TokenLogprobs(logprobs, losses)
+    _, means = with_further_terms(losses, config, flat, policy, old, reference)
     assert means.keys() == reported
 
 
@@ -130,6 +142,16 @@ def test_the_kl_term_is_added_to_the_losses_of_the_policy() -> None:
     config, flat = GrpoConfig(kl_coefficient=0.1), flatten(ROWS, CPU)
     logprobs, old, reference = torch.cat(NEW), torch.cat(OLD), torch.cat(REFERENCE)
     losses = torch.arange(len(old)) * 1.0
-    total, means = with_further_terms(losses, config, flat, logprobs, old, reference)
+    policy = TokenLogprobs(logprobs, losses)
+    total, means = with_further_terms(losses, config, flat, policy, old, reference)
     torch.testing.assert_close(means["kl"], KL[config.kl_estimator](logprobs, reference))
     torch.testing.assert_close(total - losses, 0.1 * means["kl"])
+
+
+def test_entropy_lowers_the_loss() -> None:
+    config, flat = GrpoConfig(entropy_coefficient=0.5), flatten(ROWS, CPU)
+    old = torch.cat(OLD)
+    entropies = torch.arange(len(old)) * 1.0
+    losses = torch.ones_like(old)
+    total, _ = with_further_terms(losses, config, flat, TokenLogprobs(old, entropies), old, None)
+    torch.testing.assert_close(total, 1 - 0.5 * entropies)
