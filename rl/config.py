@@ -99,8 +99,11 @@ class AlgorithmConfig:
     """Optimizer steps taken on one batch of rollouts."""
     aggregation: Aggregation = Aggregation.token_mean
     kl_coefficient: float = 0.0
-    """Weight of KL(policy, initial model) in the loss; 0 loads no reference model."""
+    """Weight of KL(policy, initial model) in the loss, by `kl_estimator`."""
     kl_estimator: KlEstimator = KlEstimator.k3
+    kl_reward_coefficient: float = 0.0
+    """Weight of the same KL in the reward, token by token, by k1. Where both weights are 0 no
+    reference model is loaded."""
     entropy_coefficient: float = 0.0
     """Weight of the policy's entropy at trained tokens, which the loss rewards; 0 only logs it."""
     kl_cov_fraction: float = 0.0
@@ -124,6 +127,10 @@ class AlgorithmConfig:
             found.append(f"algorithm.num_minibatches={self.num_minibatches}: set it to 1 or more")
         if self.kl_coefficient < 0:
             found.append(f"algorithm.kl_coefficient={self.kl_coefficient}: set it to 0 or more")
+        if self.kl_reward_coefficient < 0:
+            found.append(
+                f"algorithm.kl_reward_coefficient={self.kl_reward_coefficient}: set it to 0 or more"
+            )
         if self.entropy_coefficient < 0:
             found.append(
                 f"algorithm.entropy_coefficient={self.entropy_coefficient}: set it to 0 or more"
@@ -146,6 +153,11 @@ class AlgorithmConfig:
                 "highest to 1"
             )
         return found + self.oversampling.problems()
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the initial model's log-probs are asked for."""
+        return max(self.kl_coefficient, self.kl_reward_coefficient) > 0
 
 
 @dataclass(kw_only=True)

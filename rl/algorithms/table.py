@@ -11,12 +11,21 @@ from rl.algorithms.gmpo import GmpoConfig, gmpo
 from rl.algorithms.group import Advantages
 from rl.algorithms.grpo import GrpoConfig, grpo
 from rl.algorithms.gspo import GspoConfig, gspo
+from rl.algorithms.kl_reward import Penalised, penalised
 from rl.algorithms.o1_pruner import (
     O1PrunerCodeConfig,
     O1PrunerConfig,
     o1_pruner,
     o1_pruner_code_loss,
     o1_pruner_loss,
+)
+from rl.algorithms.reinforce_pp import (
+    ReinforcePpBaselineConfig,
+    ReinforcePpConfig,
+    reinforce_pp,
+    reinforce_pp_baseline,
+    reinforce_pp_baseline_penalised,
+    reinforce_pp_penalised,
 )
 from rl.algorithms.rloo import RlooConfig, rloo
 from rl.algorithms.sapo import SapoConfig, sapo
@@ -30,6 +39,8 @@ class Algorithm(NamedTuple):
     """Builds the advantage function from an instance of `config`."""
     loss: Callable[[Any], PolicyLoss] = clipped
     """Builds the policy loss from an instance of `config`."""
+    penalised: Callable[[Any], Penalised] = penalised
+    """Builds what KL in the reward makes of the advantages."""
 
 
 ALGORITHMS: dict[str, Algorithm] = {
@@ -39,6 +50,10 @@ ALGORITHMS: dict[str, Algorithm] = {
     "dler": Algorithm(DlerConfig, dler),
     "dler_code": Algorithm(DlerCodeConfig, dler_code),
     "gdpo": Algorithm(GdpoConfig, gdpo),
+    "reinforce_pp": Algorithm(ReinforcePpConfig, reinforce_pp, penalised=reinforce_pp_penalised),
+    "reinforce_pp_baseline": Algorithm(
+        ReinforcePpBaselineConfig, reinforce_pp_baseline, penalised=reinforce_pp_baseline_penalised
+    ),
     "gspo": Algorithm(GspoConfig, grpo, gspo),
     "cispo": Algorithm(CispoConfig, grpo, cispo),
     "gmpo": Algorithm(GmpoConfig, grpo, gmpo),
@@ -56,6 +71,11 @@ def group_advantages(config: AlgorithmConfig) -> Advantages:
 def policy_loss(config: AlgorithmConfig) -> PolicyLoss:
     """The policy loss that `config` chooses, over the rows of a micro-batch."""
     return _entry(config).loss(config)
+
+
+def penalised_advantages(config: AlgorithmConfig) -> Penalised:
+    """What KL in the reward makes of the advantages that `config` chooses."""
+    return _entry(config).penalised(config)
 
 
 def _entry(config: AlgorithmConfig) -> Algorithm:

@@ -115,6 +115,10 @@ class DeepSpeedLearner:
             for rows, flat in zip(microbatches, self._forward(microbatches), strict=True)
         ]
 
+    def reference_logprobs(self, microbatches: MicroBatches) -> list[list[LogProbs]]:
+        """As `logprobs`, of the initial policy, which the config must ask for."""
+        return [split_rows(rows, self._reference_logprobs(rows)) for rows in microbatches]
+
     def values(self, microbatches: MicroBatches) -> list[list[LogProbs]]:
         """State values [T] of every row's response tokens, for advantages that need a critic."""
         raise ValueError(
@@ -213,7 +217,7 @@ class DeepSpeedLearner:
 
     def _load_reference(self, config: RunConfig) -> nn.Module | None:
         """A frozen copy of the initial policy; None when no KL is wanted or adapters can be off."""
-        if not self._algorithm.kl_coefficient or self._adapters is not None:
+        if not self._algorithm.needs_reference or self._adapters is not None:
             return None
         policy = self._policy(self._load(config), config).eval().requires_grad_(False)
         if not self._partitioned:

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -10,9 +11,10 @@ from rl.algorithms.gmpo import GmpoConfig
 from rl.algorithms.grpo import GrpoConfig
 from rl.algorithms.gspo import GspoConfig
 from rl.algorithms.o1_pruner import O1PrunerCodeConfig, O1PrunerConfig
+from rl.algorithms.reinforce_pp import ReinforcePpBaselineConfig, ReinforcePpConfig
 from rl.algorithms.rloo import RlooConfig
 from rl.algorithms.sapo import SapoConfig
-from rl.algorithms.table import ALGORITHMS, group_advantages
+from rl.algorithms.table import ALGORITHMS, group_advantages, penalised_advantages
 from tests.rl.algorithms.microbatch import (
     HORIZON,
     OLD,
@@ -38,6 +40,9 @@ def test_each_config_chooses_its_own_formula() -> None:
     assert round(chosen["dler_code"], 4) == 1.8257
     assert round(chosen["gdpo"], 4) == 1.8255
     assert chosen["gspo"] == chosen["cispo"] == chosen["gmpo"] == chosen["sapo"] == chosen["grpo"]
+    # Six tokens, one of them worth 1: 5/6 over the root of 1/6, with Bessel's correction.
+    assert round(chosen["reinforce_pp"], 4) == 2.0412
+    assert chosen["reinforce_pp_baseline"] == chosen["dler_code"]
     assert chosen["o1_pruner"] == chosen["o1_pruner_code"] == 1.0
 
 
@@ -50,6 +55,8 @@ def test_names_of_the_group_are_those_of_the_recipes() -> None:
         "dler": DlerConfig,
         "dler_code": DlerCodeConfig,
         "gdpo": GdpoConfig,
+        "reinforce_pp": ReinforcePpConfig,
+        "reinforce_pp_baseline": ReinforcePpBaselineConfig,
         "gspo": GspoConfig,
         "cispo": CispoConfig,
         "gmpo": GmpoConfig,
@@ -78,3 +85,20 @@ def test_microbatches_do_not_change_the_gradient(name: str, scale: float) -> Non
     config = ALGORITHMS[name].config()
     whole, parts = gradient_of(config, moved(scale)), gradient_row_by_row(config, moved(scale))
     torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-7)
+
+
+def test_kl_in_the_reward_is_whitened_with_the_rest_by_reinforce_pp_alone() -> None:
+    _, scores = scored([[1.0, 0.0, 0.0]])
+    penalties = [np.array([0.5]), np.array([0.0]), np.array([0.0])]
+    means = {
+        name: np.concatenate(
+            penalised_advantages(entry.config())([[0.6, 0.0, 0.0]], scores, penalties)
+        )
+        for name, entry in ALGORITHMS.items()
+    }
+    whitening = {"reinforce_pp", "reinforce_pp_baseline"}
+    for name, found in means.items():
+        if name in whitening:
+            assert found.tolist() == pytest.approx([2 / 3**0.5, -1 / 3**0.5, -1 / 3**0.5], rel=1e-6)
+        else:
+            assert found.tolist() == pytest.approx([0.1, 0.0, 0.0])

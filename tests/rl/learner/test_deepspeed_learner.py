@@ -160,6 +160,39 @@ def test_adapters_train_while_the_base_stays(tiny_model: Path, ranks: Ranks, ste
     assert torch.equal(changed["model.embed_tokens.weight"], base["model.embed_tokens.weight"])
 
 
+@pytest.mark.parametrize(
+    "learner", [{"zero_stage": 0}, {"zero_stage": 3}, {"lora": {"rank": 4}, "learning_rate": 1e-2}]
+)
+def test_the_reference_stays_the_initial_policy_while_the_policy_moves(
+    learner: dict[str, Any], tiny_model: Path, ranks: Ranks, steps: Work
+) -> None:
+    trained = group(tiny_model, ranks, algorithm={"kl_reward_coefficient": 0.1}, learner=learner)
+    rows = [row for minibatch in steps[0] for row in minibatch]
+    metrics = trained.update(steps[0])
+    assert "kl" not in metrics
+    moved, reference = trained.logprobs(rows), trained.reference_logprobs(rows)
+    for row, found, now in zip(rows, reference, moved, strict=True):
+        np.testing.assert_allclose(found, row.sampler_logprobs, rtol=0, atol=2e-5)
+        assert np.abs(now - found).max() > 1e-4
+
+
+def test_an_entropy_bonus_leaves_the_policy_more_uncertain(
+    tiny_model: Path, ranks: Ranks, steps: Work
+) -> None:
+    after = [
+        group(
+            tiny_model,
+            ranks,
+            algorithm={"num_minibatches": 1, "entropy_coefficient": coefficient},
+            learner={"learning_rate": 1e-3},
+        )
+        for coefficient in (0.0, 1.0)
+    ]
+    entropies = [[g.update(s[:1])["entropy"] for s in (steps[0], steps[0])] for g in after]
+    assert entropies[0][0] == pytest.approx(entropies[1][0])
+    assert entropies[1][1] > entropies[0][1] + 0.01
+
+
 def test_bfloat16_follows_float32(tiny_model: Path, ranks: Ranks, steps: Work) -> None:
     exact = group(tiny_model, ranks).update(steps[0])
     for stage in (0, 1, 2, 3):
