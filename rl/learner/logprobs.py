@@ -65,7 +65,7 @@ def entropy_gradient(logits: Tensor) -> Tensor:
     """
     chances = logits.softmax(dim=-1)
     terms: Tensor = torch.special.entr(chances)
-    return terms - chances * terms.sum(dim=-1, keepdim=True)
+    return terms.sub_(chances.mul_(terms.sum(dim=-1, keepdim=True)))
 
 
 class _ChunkedLogprobs(torch.autograd.Function):
@@ -122,7 +122,7 @@ class _ChunkedLogprobs(torch.autograd.Function):
             grad_logits *= grad[part, None] / temperature
             if grad_entropies is not None:
                 scale = grad_entropies[part, None] / temperature
-                grad_logits += scale * entropy_gradient(logits)
+                grad_logits.addcmul_(scale, entropy_gradient(logits))
             narrow = grad_logits.to(hidden.dtype)
             grad_hidden[part] = narrow @ weight
             if grad_weight is not None:

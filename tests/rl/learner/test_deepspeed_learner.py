@@ -79,12 +79,20 @@ def test_an_update_is_what_plain_torch_does(
     assert metrics["weights/l2"] == pytest.approx(l2, rel=1e-7)
 
 
+@pytest.mark.parametrize("method", ["grpo", "gspo", "gmpo"])
 def test_microbatch_size_and_chunking_change_nothing(
-    tiny_model: Path, ranks: Ranks, steps: Work
+    method: str, tiny_model: Path, ranks: Ranks, steps: Work
 ) -> None:
-    small = {"max_tokens_per_microbatch": 40, "logprob_chunk_tokens": 7}
-    ours = group(tiny_model, ranks, learner=small).update(steps[0])
-    theirs = group(tiny_model, ranks, learner={"max_tokens_per_microbatch": 10**6}).update(steps[0])
+    algorithm = {"entropy_coefficient": 0.01}
+    ours, theirs = (
+        group(tiny_model, ranks, method=method, algorithm=algorithm, learner=learner).update(
+            steps[0]
+        )
+        for learner in (
+            {"max_tokens_per_microbatch": 40, "logprob_chunk_tokens": 7},
+            {"max_tokens_per_microbatch": 10**6},
+        )
+    )
     assert ours["microbatches"] > theirs["microbatches"] == 2
     assert ours["padding_share"] < theirs["padding_share"]
     for name in theirs.keys() - {"microbatches", "padding_share"}:
