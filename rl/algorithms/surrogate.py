@@ -46,19 +46,15 @@ def token_ratio(flat: "FlatRows", logprobs: "Tensor", old_logprobs: "Tensor") ->
 
 
 def clipped(config: ClippedConfig, ratio_of: Ratio = token_ratio) -> PolicyLoss:
-    """`clipped_surrogate` of the ratio, or the dual one, within the bounds of `config`."""
-    bounds = (config.clip_low, config.clip_high)
+    """`clipped_surrogate` of the ratio within the bounds of `config`, or the dual one."""
+    bounds, dual_clip = (config.clip_low, config.clip_high), config.dual_clip
 
     def loss(flat: "FlatRows", logprobs: "Tensor", old_logprobs: "Tensor") -> TokenLosses:
-        ratio = ratio_of(flat, logprobs, old_logprobs)
-        losses = clipped_surrogate(ratio, flat.advantages, *bounds)
-        return TokenLosses(losses, ratio, surrogate_metrics(ratio, flat.advantages, *bounds))
+        ratio, advantage = ratio_of(flat, logprobs, old_logprobs), flat.advantages
+        metrics = surrogate_metrics(ratio, advantage, *bounds)
+        if not dual_clip:
+            return TokenLosses(clipped_surrogate(ratio, advantage, *bounds), ratio, metrics)
+        losses = dual_clipped_surrogate(ratio, advantage, *bounds, dual_clip)
+        return TokenLosses(losses, ratio, metrics | dual_clip_metrics(ratio, advantage, dual_clip))
 
-    def dual_loss(flat: "FlatRows", logprobs: "Tensor", old_logprobs: "Tensor") -> TokenLosses:
-        ratio = ratio_of(flat, logprobs, old_logprobs)
-        losses = dual_clipped_surrogate(ratio, flat.advantages, *bounds, config.dual_clip)
-        metrics = surrogate_metrics(ratio, flat.advantages, *bounds)
-        dual = dual_clip_metrics(ratio, flat.advantages, config.dual_clip)
-        return TokenLosses(losses, ratio, metrics | dual)
-
-    return dual_loss if config.dual_clip else loss
+    return loss

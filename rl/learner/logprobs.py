@@ -127,6 +127,7 @@ class _ChunkedLogprobs(torch.autograd.Function):
             grad_hidden[part] = narrow @ weight
             if grad_weight is not None:
                 grad_weight += narrow.T @ hidden[part]
+            del grad_logits, narrow  # or they would stand beside those of the next chunk
         cast = None if grad_weight is None else grad_weight.to(weight.dtype)
         return grad_hidden, cast, None, None, None, None
 
