@@ -97,13 +97,15 @@ class AlgorithmConfig:
     """Completions sampled per prompt (G)."""
     num_minibatches: int = 1
     """Optimizer steps taken on one batch of rollouts."""
-    clip_low: float = 0.2
-    clip_high: float = 0.28
-    """The surrogate's ratio is clipped to [1 - clip_low, 1 + clip_high] (DAPO's clip-higher)."""
     aggregation: Aggregation = Aggregation.token_mean
     kl_coefficient: float = 0.0
-    """Weight of KL(policy, initial model) in the loss; 0 loads no reference model."""
+    """Weight of KL(policy, initial model) in the loss, by `kl_estimator`."""
     kl_estimator: KlEstimator = KlEstimator.k3
+    kl_reward_coefficient: float = 0.0
+    """Weight of the same KL in the reward, token by token, by k1. Where both weights are 0 no
+    reference model is loaded."""
+    entropy_coefficient: float = 0.0
+    """Weight of the policy's entropy at trained tokens, which the loss rewards; 0 only logs it."""
     kl_cov_fraction: float = 0.0
     """Share of the tokens of an optimizer step that KL-Cov holds near the policy that began the
     update: those of the largest covariance of log-prob and advantage (arXiv:2505.22617)."""
@@ -123,12 +125,16 @@ class AlgorithmConfig:
             )
         if self.num_minibatches < 1:
             found.append(f"algorithm.num_minibatches={self.num_minibatches}: set it to 1 or more")
-        if not 0 < self.clip_low < 1:
-            found.append(f"algorithm.clip_low={self.clip_low}: set 0 < algorithm.clip_low < 1")
-        if self.clip_high <= 0:
-            found.append(f"algorithm.clip_high={self.clip_high}: set algorithm.clip_high>0")
         if self.kl_coefficient < 0:
             found.append(f"algorithm.kl_coefficient={self.kl_coefficient}: set it to 0 or more")
+        if self.kl_reward_coefficient < 0:
+            found.append(
+                f"algorithm.kl_reward_coefficient={self.kl_reward_coefficient}: set it to 0 or more"
+            )
+        if self.entropy_coefficient < 0:
+            found.append(
+                f"algorithm.entropy_coefficient={self.entropy_coefficient}: set it to 0 or more"
+            )
         if not 0 <= self.kl_cov_fraction <= 1 or self.kl_cov_coefficient < 0:
             found.append(
                 f"algorithm.kl_cov_fraction={self.kl_cov_fraction}, algorithm.kl_cov_coefficient="
@@ -147,6 +153,34 @@ class AlgorithmConfig:
                 "highest to 1"
             )
         return found + self.oversampling.problems()
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the initial model's log-probs are asked for."""
+        return max(self.kl_coefficient, self.kl_reward_coefficient) > 0
+
+
+@dataclass(kw_only=True)
+class ClippedConfig(AlgorithmConfig):
+    """Base of the algorithms whose loss is PPO's clipped surrogate."""
+
+    clip_low: float = 0.2
+    clip_high: float = 0.28
+    """The surrogate's ratio is clipped to [1 - clip_low, 1 + clip_high] (DAPO's clip-higher)."""
+    dual_clip: float = 0.0
+    """Where A < 0 the loss is at most dual_clip |A| (arXiv:1912.09729); 0 is no such bound."""
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if not 0 < self.clip_low < 1:
+            found.append(f"algorithm.clip_low={self.clip_low}: set 0 < algorithm.clip_low < 1")
+        if self.clip_high <= 0:
+            found.append(f"algorithm.clip_high={self.clip_high}: set algorithm.clip_high>0")
+        if self.dual_clip and self.dual_clip <= 1:
+            found.append(
+                f"algorithm.dual_clip={self.dual_clip}: set 0 (none) or more than 1, such as 3"
+            )
+        return found
 
 
 @dataclass(kw_only=True)

@@ -13,13 +13,13 @@ from statistics import fmean
 from data.types import Group, Score
 from rl.algorithms.dr_grpo import dr_grpo_advantages
 from rl.algorithms.group import Advantages, totals
-from rl.config import AlgorithmConfig, SamplingFilter
+from rl.config import ClippedConfig, SamplingFilter
 
 EPSILON = 1e-8
 
 
 @dataclass(kw_only=True)
-class DlerConfig(AlgorithmConfig):
+class DlerConfig(ClippedConfig):
     """Doing length penalty right (arXiv:2510.15110): groups kept and whitened by their rewards."""
 
     dynamic_sampling: bool = True
@@ -27,7 +27,7 @@ class DlerConfig(AlgorithmConfig):
 
 
 @dataclass(kw_only=True)
-class DlerCodeConfig(AlgorithmConfig):
+class DlerCodeConfig(ClippedConfig):
     """DLER as its code was released: whitened over tokens, filtered by raw correctness."""
 
     dynamic_sampling: bool = True
@@ -39,10 +39,10 @@ def whitened_over_sequences(rewards: Sequence[Sequence[float]]) -> list[list[flo
     DLER (arXiv:2510.15110, section 3): every completion counts once, var of the population.
     Rewards [P][G]; a group of one keeps its reward as a_i.
     """
-    centred = [_centred(group) for group in rewards]
-    values = list(chain.from_iterable(centred))
+    deviations = [centred(group) for group in rewards]
+    values = list(chain.from_iterable(deviations))
     mean = fmean(values)
-    return _whitened(centred, mean, fmean((value - mean) ** 2 for value in values))
+    return _whitened(deviations, mean, fmean((value - mean) ** 2 for value in values))
 
 
 def whitened_over_tokens(
@@ -53,7 +53,7 @@ def whitened_over_tokens(
     REINFORCE++-baseline (arXiv:2501.03262) and DLER's released code: a_i = R_i - mean of its group,
     rewards and response tokens [P][G]. The mean of a over tokens is not 0 in general.
     """
-    return token_whitened([_centred(group) for group in rewards], lengths)
+    return token_whitened([centred(group) for group in rewards], lengths)
 
 
 def token_whitened(
@@ -68,6 +68,11 @@ def token_whitened(
     mean, total = fmean(every, tokens), sum(tokens)
     variance = fmean(((value - mean) ** 2 for value in every), tokens)
     return _whitened(values, mean, variance * total / max(total - 1, 1))
+
+
+def centred(rewards: Sequence[float]) -> list[float]:
+    """R_i - mean R of one group [G]; a lone reward is kept as it is."""
+    return list(rewards) if len(rewards) == 1 else dr_grpo_advantages(rewards)
 
 
 def dler(config: DlerConfig) -> Advantages:
@@ -86,10 +91,6 @@ def dler_code(config: DlerCodeConfig) -> Advantages:
         return whitened_over_tokens(totals(scores), [group.lengths for group in groups])
 
     return advantages
-
-
-def _centred(rewards: Sequence[float]) -> list[float]:
-    return list(rewards) if len(rewards) == 1 else dr_grpo_advantages(rewards)
 
 
 def _whitened(values: Sequence[Sequence[float]], mean: float, variance: float) -> list[list[float]]:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rl.algorithms.group import Advantages, per_group
-from rl.config import Aggregation, AlgorithmConfig
+from rl.config import Aggregation, ClippedConfig
 
 
 @dataclass(kw_only=True)
-class DrGrpoConfig(AlgorithmConfig):
+class DrGrpoConfig(ClippedConfig):
     """GRPO done right (arXiv:2503.20783): no division by the group's std or by response length."""
 
     aggregation: Aggregation = Aggregation.sequence_mean_token_sum_norm

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from rl.algorithms.group import Advantages, per_group
-from rl.config import AlgorithmConfig
+from rl.config import AlgorithmConfig, ClippedConfig
 
 
 @dataclass(kw_only=True)
-class GrpoConfig(AlgorithmConfig):
-    """Group-relative policy optimization (arXiv:2402.03300)."""
+class StandardisedConfig(AlgorithmConfig):
+    """Base of the algorithms whose advantages are GRPO's, whatever their loss."""
 
     std_floor: float = 0.0
     """Smallest standard deviation that a group is divided by. 0 is the paper; a floor such as 0.05
@@ -22,6 +22,11 @@ class GrpoConfig(AlgorithmConfig):
         if self.std_floor < 0:
             found.append(f"algorithm.std_floor={self.std_floor}: set it to 0 or more")
         return found
+
+
+@dataclass(kw_only=True)
+class GrpoConfig(StandardisedConfig, ClippedConfig):
+    """Group-relative policy optimization (arXiv:2402.03300)."""
 
 
 def grpo_advantages(
@@ -39,6 +44,6 @@ def grpo_advantages(
     return [(reward - mean) / scale for reward in rewards]
 
 
-def grpo(config: GrpoConfig) -> Advantages:
+def grpo(config: StandardisedConfig) -> Advantages:
     """The advantages of an update [P][G] under `config`."""
     return per_group(partial(grpo_advantages, std_floor=config.std_floor))

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rl.algorithms.group import Advantages, per_group
-from rl.config import Aggregation, AlgorithmConfig
+from rl.config import Aggregation, ClippedConfig
 
 
 @dataclass(kw_only=True)
-class RlooConfig(AlgorithmConfig):
+class RlooConfig(ClippedConfig):
     """REINFORCE with a leave-one-out baseline (arXiv:2402.14740)."""
 
     aggregation: Aggregation = Aggregation.sequence_mean_token_sum

@@ -1,15 +1,35 @@
-"""The `algorithm` group: name in a recipe, options, and the advantages that they give."""
+"""The `algorithm` group: name in a recipe, options, and the advantages and loss that they give."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from rl.algorithms.cispo import CispoConfig, cispo
 from rl.algorithms.dler import DlerCodeConfig, DlerConfig, dler, dler_code
 from rl.algorithms.dr_grpo import DrGrpoConfig, dr_grpo
 from rl.algorithms.gdpo import GdpoConfig, gdpo
+from rl.algorithms.gmpo import GmpoConfig, gmpo
 from rl.algorithms.group import Advantages
 from rl.algorithms.grpo import GrpoConfig, grpo
-from rl.algorithms.o1_pruner import O1PrunerCodeConfig, O1PrunerConfig, o1_pruner
+from rl.algorithms.gspo import GspoConfig, gspo
+from rl.algorithms.kl_reward import Penalised, penalised
+from rl.algorithms.o1_pruner import (
+    O1PrunerCodeConfig,
+    O1PrunerConfig,
+    o1_pruner,
+    o1_pruner_code_loss,
+    o1_pruner_loss,
+)
+from rl.algorithms.reinforce_pp import (
+    ReinforcePpBaselineConfig,
+    ReinforcePpConfig,
+    reinforce_pp,
+    reinforce_pp_baseline,
+    reinforce_pp_baseline_penalised,
+    reinforce_pp_penalised,
+)
 from rl.algorithms.rloo import RlooConfig, rloo
+from rl.algorithms.sapo import SapoConfig, sapo
+from rl.algorithms.surrogate import PolicyLoss, clipped
 from rl.algorithms.tree_po import (
     SizeWeightedTreePoConfig,
     TreePoConfig,
@@ -23,6 +43,10 @@ class Algorithm(NamedTuple):
     config: type[AlgorithmConfig]
     advantages: Callable[[Any], Advantages]
     """Builds the advantage function from an instance of `config`."""
+    loss: Callable[[Any], PolicyLoss] = clipped
+    """Builds the policy loss from an instance of `config`."""
+    penalised: Callable[[Any], Penalised] = penalised
+    """Builds what KL in the reward makes of the advantages."""
 
 
 ALGORITHMS: dict[str, Algorithm] = {
@@ -34,12 +58,33 @@ ALGORITHMS: dict[str, Algorithm] = {
     "gdpo": Algorithm(GdpoConfig, gdpo),
     "tree_po": Algorithm(TreePoConfig, tree_po),
     "tree_po_by_size": Algorithm(SizeWeightedTreePoConfig, tree_po_by_size),
-    "o1_pruner": Algorithm(O1PrunerConfig, o1_pruner),
-    "o1_pruner_code": Algorithm(O1PrunerCodeConfig, o1_pruner),
+    "reinforce_pp": Algorithm(ReinforcePpConfig, reinforce_pp, penalised=reinforce_pp_penalised),
+    "reinforce_pp_baseline": Algorithm(
+        ReinforcePpBaselineConfig, reinforce_pp_baseline, penalised=reinforce_pp_baseline_penalised
+    ),
+    "gspo": Algorithm(GspoConfig, grpo, gspo),
+    "cispo": Algorithm(CispoConfig, grpo, cispo),
+    "gmpo": Algorithm(GmpoConfig, grpo, gmpo),
+    "sapo": Algorithm(SapoConfig, grpo, sapo),
+    "o1_pruner": Algorithm(O1PrunerConfig, o1_pruner, o1_pruner_loss),
+    "o1_pruner_code": Algorithm(O1PrunerCodeConfig, o1_pruner, o1_pruner_code_loss),
 }
 
 
 def group_advantages(config: AlgorithmConfig) -> Advantages:
     """The advantage function that `config` chooses, over the scored groups of an update."""
-    builders = {algorithm.config: algorithm.advantages for algorithm in ALGORITHMS.values()}
-    return builders[type(config)](config)
+    return _entry(config).advantages(config)
+
+
+def policy_loss(config: AlgorithmConfig) -> PolicyLoss:
+    """The policy loss that `config` chooses, over the rows of a micro-batch."""
+    return _entry(config).loss(config)
+
+
+def penalised_advantages(config: AlgorithmConfig) -> Penalised:
+    """What KL in the reward makes of the advantages that `config` chooses."""
+    return _entry(config).penalised(config)
+
+
+def _entry(config: AlgorithmConfig) -> Algorithm:
+    return next(entry for entry in ALGORITHMS.values() if entry.config is type(config))

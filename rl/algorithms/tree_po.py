@@ -12,7 +12,7 @@ from statistics import fmean
 from data.types import Group, Score
 from rl.algorithms.dler import token_whitened
 from rl.algorithms.group import Advantages, totals
-from rl.config import AlgorithmConfig
+from rl.config import ClippedConfig
 from rollout.trees.segments import segment_ids
 
 Subgroup = list[int]
@@ -22,7 +22,7 @@ OfGroup = Callable[[Sequence[float], Sequence[Sequence[Subgroup]]], list[float]]
 
 
 @dataclass(kw_only=True)
-class TreePoConfig(AlgorithmConfig):
+class TreePoConfig(ClippedConfig):
     """`algorithm: tree_po`: every subgroup of a leaf weighs alike, as in the released script."""
 
     group_size: int = 16

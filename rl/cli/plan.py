@@ -90,7 +90,7 @@ def _summary(config: RunConfig, machine: Machine, shapes: Shapes | None) -> list
 
 
 def _rows(config: RunConfig, machine: Machine, shapes: Shapes) -> list[Row]:
-    with_reference = config.algorithm.kl_coefficient > 0
+    with_reference = config.algorithm.needs_reference
     memory = learner_memory(shapes, config.learner, machine.num_learners, with_reference)
     placement = placement_of(config, machine)
     kind = "cpu" if placement is Placement.cpu and not machine.num_gpus else "gpu"

@@ -1,7 +1,7 @@
 """Rows: what the learner sees of a completion, and how rows become minibatches.
 
-groups -> rows_of -> split_minibatches (assigns the loss weights) -> with_held_tokens (KL-Cov) ->
-micro-batches of every rank
+groups -> rows_of -> with_token_advantages (KL in the reward) -> split_minibatches (assigns the
+loss weights) -> with_held_tokens (KL-Cov) -> micro-batches of every rank
 """
 
 from collections.abc import Sequence
@@ -51,13 +51,10 @@ class Row:
 
 
 def minibatches_of(
-    groups: Sequence[Group],
-    advantages: Sequence[Sequence[float]],
-    algorithm: AlgorithmConfig,
-    weigh: RowWeights,
+    rows: Sequence[Row], algorithm: AlgorithmConfig, weigh: RowWeights
 ) -> list[list[Row]]:
     """The rows of an update, minibatch by minibatch, with all that `algorithm` trains them by."""
-    minibatches = split_minibatches(rows_of(groups, advantages), algorithm.num_minibatches, weigh)
+    minibatches = split_minibatches(rows, algorithm.num_minibatches, weigh)
     if not algorithm.kl_cov_fraction:
         return minibatches
     return [with_held_tokens(rows, algorithm.kl_cov_fraction) for rows in minibatches]
@@ -90,6 +87,31 @@ def sampled_mask(completion: Completion) -> NDArray[np.bool_]:
     for span in completion.spans:
         mask[span.start : span.stop] = span.kind is SpanKind.SAMPLED
     return mask
+
+
+def log_ratios(rows: Sequence[Row], reference: Sequence[LogProbs]) -> list[NDArray[np.float64]]:
+    """log sampler - log reference at the n trained tokens of each row; `reference` is [T] each."""
+    return [
+        (row.sampler_logprobs.astype(np.float64) - logprobs)[row.mask]
+        for row, logprobs in zip(rows, reference, strict=True)
+    ]
+
+
+def with_token_advantages(
+    rows: Sequence[Row], advantages: Sequence[NDArray[np.float64]]
+) -> list[Row]:
+    """`rows`, each trained token with its own of the advantages [n] of its row; others have 0."""
+    return [
+        replace(row, advantages=spread(values, row.mask))
+        for row, values in zip(rows, advantages, strict=True)
+    ]
+
+
+def spread(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """`values` [n] at the n places [T] where `mask` is True, 0 at the others."""
+    spaced = np.zeros(len(mask), np.float32)
+    spaced[mask] = values
+    return spaced
 
 
 def split_minibatches(rows: Sequence[Row], num: int, weigh: RowWeights) -> list[list[Row]]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from data.types import LogProbs
 from rl.algorithms.correction import correction_weights
+from rl.algorithms.table import policy_loss
 from rl.config import RunConfig
 from rl.disk import sync_tree
 from rl.learner.batch import Row, dummy_row
@@ -27,7 +28,7 @@ from rl.learner.engine import deepspeed_config, frozen_engine, gradient_norm, tr
 from rl.learner.flat import flatten
 from rl.learner.logprobs import TokenLogprobs
 from rl.learner.model import add_lora, enable_checkpointing, load_model
-from rl.learner.objective import policy_ratio, token_losses
+from rl.learner.objective import with_further_terms
 from rl.learner.policy import Policy, pad_rows
 from rl.learner.process_group import Ranks
 from rl.learner.rng import read_generators, seed_generators, write_generators
@@ -58,6 +59,7 @@ class DeepSpeedLearner:
 
     def __init__(self, config: RunConfig, model_path: str, ranks: Ranks) -> None:
         self._algorithm = config.algorithm
+        self._policy_loss = policy_loss(config.algorithm)
         self._weigh = correction_weights(config.correction)
         self._settings = config.learner
         self._dtype = config.model.dtype
@@ -112,6 +114,10 @@ class DeepSpeedLearner:
             split_rows(rows, flat)
             for rows, flat in zip(microbatches, self._forward(microbatches), strict=True)
         ]
+
+    def reference_logprobs(self, microbatches: MicroBatches) -> list[list[LogProbs]]:
+        """As `logprobs`, of the initial policy, which the config must ask for."""
+        return [split_rows(rows, self._reference_logprobs(rows)) for rows in microbatches]
 
     def values(self, microbatches: MicroBatches) -> list[list[LogProbs]]:
         """State values [T] of every row's response tokens, for advantages that need a critic."""
@@ -211,7 +217,7 @@ class DeepSpeedLearner:
 
     def _load_reference(self, config: RunConfig) -> nn.Module | None:
         """A frozen copy of the initial policy; None when no KL is wanted or adapters can be off."""
-        if not self._algorithm.kl_coefficient or self._adapters is not None:
+        if not self._algorithm.needs_reference or self._adapters is not None:
             return None
         policy = self._policy(self._load(config), config).eval().requires_grad_(False)
         if not self._partitioned:
@@ -268,14 +274,15 @@ class DeepSpeedLearner:
     def _loss(self, rows: Sequence[Row], old: Tensor | None, diagnostics: Diagnostics) -> Tensor:
         flat = flatten(rows or [dummy_row()], self.ranks.device)
         reference = self._reference_logprobs(rows) if self._algorithm.kl_coefficient else None
-        logprobs, entropies = self._call(self._engine, rows)
-        old = logprobs.detach() if old is None else old
-        ratio = policy_ratio(self._algorithm, flat, logprobs, old)
+        policy = self._call(self._engine, rows)
+        old = policy.logprobs.detach() if old is None else old
+        surrogate = self._policy_loss(flat, policy.logprobs, old)
         weights, weighing = self._weigh(old, flat.sampler_logprobs)
-        losses, means = token_losses(
-            self._algorithm, flat, ratio, logprobs, old, reference, weights
+        losses, terms = with_further_terms(
+            weights * surrogate.losses, self._algorithm, flat, policy, old, reference
         )
-        diagnostics.add(flat, {"entropy": entropies} | means | weighing, ratio, old)
+        means = {"entropy": policy.entropies} | surrogate.metrics | terms | weighing
+        diagnostics.add(flat, means, surrogate.ratio, old)
         return (flat.weights * losses.masked_fill(~flat.mask, 0.0)).sum()
 
     def _set_learning_rate(self) -> float:

@@ -52,8 +52,8 @@ class Diagnostics:
                 "sampling/chi2_sequence": doubled.exp() - 1,
                 "sampling/perplexity_ratio": flat.row_means(-log_ratio).exp(),
             },
-            maxima={"clip_ratio/high_max": flat.row_means(means["clip_ratio/high_mean"])},
-            minima={"clip_ratio/low_min": flat.row_means(means["clip_ratio/low_mean"])},
+            maxima=of_rows(flat, means, {"clip_ratio/high_mean": "clip_ratio/high_max"}),
+            minima=of_rows(flat, means, {"clip_ratio/low_mean": "clip_ratio/low_min"}),
         )
 
     def reduce(self, device: torch.device) -> dict[str, float]:
@@ -61,6 +61,13 @@ class Diagnostics:
         found = self._tokens.reduce(device) | self._rows.reduce(device)
         size = found[RATIO_MEAN] ** 2 / (found[CHI2_TOKEN] + 1)
         return found | {"sampling/effective_sample_size": size}
+
+
+def of_rows(
+    flat: FlatRows, means: Mapping[str, Tensor], names: Mapping[str, str]
+) -> dict[str, Tensor]:
+    """Means over each row [B] of those per-token `means` that are there, under their new names."""
+    return {new: flat.row_means(means[name]) for name, new in names.items() if name in means}
 
 
 def sampling_means(old_logprobs: Tensor, flat: FlatRows) -> dict[str, Tensor]:

@@ -58,10 +58,20 @@ def filtered_logits(logits: Tensor, targets: Tensor, temperature: float, top_p: 
     return scaled.masked_fill_(dropped, -torch.inf)
 
 
+def entropy_gradient(logits: Tensor) -> Tensor:
+    """d H / d z = -p (log p + H) with p = softmax(z) and H = -sum p log p; logits z [N, V].
+
+    0 where z is -inf.
+    """
+    chances = logits.softmax(dim=-1)
+    terms: Tensor = torch.special.entr(chances)
+    return terms.sub_(chances.mul_(terms.sum(dim=-1, keepdim=True)))
+
+
 class _ChunkedLogprobs(torch.autograd.Function):
     """log softmax(filtered_logits(h W^T))[target] for hidden [N, H] and weight [V, H], in chunks.
 
-    The entropy is a diagnostic: it carries no gradient.
+    Beside it the entropy of that softmax.
     """
 
     @staticmethod
@@ -87,15 +97,19 @@ class _ChunkedLogprobs(torch.autograd.Function):
         # fills it again before the backward pass.
         ctx.weight = weight
         ctx.settings = (temperature, top_p, chunk)
-        ctx.mark_non_differentiable(entropies)
+        # An entropy that is only logged has no gradient to be computed, rather than one of zeros.
+        ctx.set_materialize_grads(False)
         return logprobs, entropies
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(
+        ctx: Any, grad: Tensor | None, grad_entropies: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         hidden, targets = ctx.saved_tensors
         weight = ctx.weight
         temperature, top_p, chunk = ctx.settings
+        grad = torch.zeros(len(targets), device=hidden.device) if grad is None else grad
         wants_weight = ctx.needs_input_grad[1]
         grad_hidden = torch.empty_like(hidden)
         grad_weight = torch.zeros(weight.shape, device=hidden.device) if wants_weight else None
@@ -106,10 +120,14 @@ class _ChunkedLogprobs(torch.autograd.Function):
             grad_logits = logits.softmax(dim=-1).neg_()
             grad_logits.scatter_add_(1, targets[part, None], torch.ones_like(grad[part, None]))
             grad_logits *= grad[part, None] / temperature
+            if grad_entropies is not None:
+                scale = grad_entropies[part, None] / temperature
+                grad_logits.addcmul_(scale, entropy_gradient(logits))
             narrow = grad_logits.to(hidden.dtype)
             grad_hidden[part] = narrow @ weight
             if grad_weight is not None:
                 grad_weight += narrow.T @ hidden[part]
+            del grad_logits, narrow  # or they would stand beside those of the next chunk
         cast = None if grad_weight is None else grad_weight.to(weight.dtype)
         return grad_hidden, cast, None, None, None, None
 

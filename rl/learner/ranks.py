@@ -30,6 +30,9 @@ from rollout.transfer import Transfer
 COMMAND_TIMEOUT = timedelta(days=7)
 """Longest wait for the next command: a rollout phase or an evaluation lies in between."""
 
+PerToken = Callable[[Sequence[Sequence[Row]]], list[list[LogProbs]]]
+"""From the micro-batches of one rank to a number for every response token of each row."""
+
 PEER_IS_GONE = re.compile(r"gloo|nccl|peer|socket", re.IGNORECASE)
 """What torch's collectives say, in one of many ways, when another process has ended."""
 
@@ -57,19 +60,15 @@ class LearnerGroup:
 
     def logprobs(self, rows: Sequence[Row]) -> list[LogProbs]:
         """Log-probs [T] of every row's response, in the order of `rows`."""
-        plan = self._plan(rows)
-        with self._command("logprobs"):
-            (mine,) = self._channel.scatter(self._works([(rows, plan)]))
-            gathered = self._channel.gather(joined(self._learner.logprobs(mine)))
-        return in_order(rows, plan, gathered)
+        return self._per_token("logprobs", rows, self._learner.logprobs)
+
+    def reference_logprobs(self, rows: Sequence[Row]) -> list[LogProbs]:
+        """The initial policy's log-probs [T] of every row's response, in the order of `rows`."""
+        return self._per_token("reference_logprobs", rows, self._learner.reference_logprobs)
 
     def values(self, rows: Sequence[Row]) -> list[LogProbs]:
         """State values [T] of every row's response tokens, in the order of `rows`."""
-        plan = self._plan(rows)
-        with self._command("values"):
-            (mine,) = self._channel.scatter(self._works([(rows, plan)]))
-            gathered = self._channel.gather(joined(self._learner.values(mine)))
-        return in_order(rows, plan, gathered)
+        return self._per_token("values", rows, self._learner.values)
 
     def publish(self, transfer: Transfer, version: int) -> None:
         """Sends all weights to the engines, which go on as `version`."""
@@ -120,6 +119,14 @@ class LearnerGroup:
             yield
         self._busy = False
 
+    def _per_token(self, name: str, rows: Sequence[Row], compute: PerToken) -> list[LogProbs]:
+        """What `compute`, the learner's method of that name, finds for each row [T]."""
+        plan = self._plan(rows)
+        with self._command(name):
+            (mine,) = self._channel.scatter(self._works([(rows, plan)]))
+            gathered = self._channel.gather(joined(compute(mine)))
+        return in_order(rows, plan, gathered)
+
     def _plan(self, rows: Sequence[Row]) -> list[MicroBatches]:
         lengths = [row.num_tokens for row in rows]
         return plan_microbatches(lengths, self._num_ranks, self._max_tokens)
@@ -154,6 +161,8 @@ def follow(learner: DeepSpeedLearner, channel: Channel, command: Command) -> Non
             learner.update(channel.scatter(None))
         case {"name": "logprobs"}:
             channel.gather(joined(learner.logprobs(channel.scatter(None)[0])))
+        case {"name": "reference_logprobs"}:
+            channel.gather(joined(learner.reference_logprobs(channel.scatter(None)[0])))
         case {"name": "values"}:
             channel.gather(joined(learner.values(channel.scatter(None)[0])))
         case {"name": "publish", "version": int(version)}:

@@ -213,7 +213,8 @@ GUARDS: dict[str, Guard] = {
     "entropy_collapse": Guard(
         entropy_collapse,
         "a policy that has become certain, so that the completions of a group are alike",
-        "raise algorithm.clip_high, lower learner.learning_rate, or end the run earlier",
+        "raise algorithm.clip_high or algorithm.entropy_coefficient, lower learner.learning_rate, "
+        "or end the run earlier",
     ),
     "exploding_ratio": Guard(
         exploding_ratio,

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from data.memory import PromptMemory
 from data.sampler import PromptSampler
 from data.types import Group, Score, Verdict
@@ -16,9 +18,17 @@ from rewards.protocols import Reward
 from rl.algorithms.aggregation import row_weights
 from rl.algorithms.dynamic_sampling import Oversampling
 from rl.algorithms.group import Advantages
+from rl.algorithms.kl_reward import kl_to_go
+from rl.algorithms.table import penalised_advantages
 from rl.config import RunConfig
 from rl.errors import NoBatchError
-from rl.learner.batch import minibatches_of
+from rl.learner.batch import (
+    Row,
+    log_ratios,
+    minibatches_of,
+    rows_of,
+    with_token_advantages,
+)
 from rl.learner.ranks import LearnerGroup
 from rl.limits.limit import Limit
 from rl.run.interrupts import Interrupts
@@ -97,9 +107,10 @@ def train(run: Run, first_step: int, after_step: AfterStep) -> None:
         with run.interrupts.allowed(), watch("score"):
             scores = run.reward(groups, verdicts)
             advantages = run.advantages(groups, scores)
-            minibatches = minibatches_of(groups, advantages, algorithm, weigh)
+            rows = rows_of(groups, advantages)
         with watch("learn"):
-            metrics = run.learner.update(minibatches)
+            rows, kl = with_kl(run, rows, advantages, scores)
+            metrics = run.learner.update(minibatches_of(rows, algorithm, weigh)) | kl
         with watch("sync"):
             run.learner.publish(run.transfer, index + 1)
         with watch("probe"):
@@ -119,6 +130,22 @@ def train(run: Run, first_step: int, after_step: AfterStep) -> None:
                 seconds=watch.seconds,
             ),
         )
+
+
+def with_kl(
+    run: Run,
+    rows: list[Row],
+    advantages: Sequence[Sequence[float]],
+    scores: Sequence[Sequence[Score]],
+) -> tuple[list[Row], dict[str, float]]:
+    """`rows` with the KL in the reward, where it is asked for, in their advantages; and that KL."""
+    algorithm = run.config.algorithm
+    if not algorithm.kl_reward_coefficient:
+        return rows, {}
+    found = log_ratios(rows, run.learner.reference_logprobs(rows))
+    penalties = [algorithm.kl_reward_coefficient * kl_to_go(each) for each in found]
+    by_token = penalised_advantages(algorithm)(advantages, scores, penalties)
+    return with_token_advantages(rows, by_token), {"kl_reward": float(np.concatenate(found).mean())}
 
 
 def roll_out(run: Run, step: int) -> tuple[list[Group], list[list[Verdict]], float]:

@@ -64,7 +64,7 @@ def test_an_unknown_name_is_refused_with_those_there_are(
 ) -> None:
     with pytest.raises(SystemExit):
         main(["hapoo", "--list"])
-    assert "no such runs: hapoo; there are constant_cap, " in capsys.readouterr().err
+    assert "no such runs: hapoo; there are cispo, constant_cap, " in capsys.readouterr().err
 
 
 def test_runs_of_the_same_seed_share_the_evaluation_before_training() -> None:

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from rl.algorithms.losses import (
     clipped_surrogate,
+    dual_clip_metrics,
+    dual_clipped_surrogate,
     importance_ratio,
     kl_cov_penalty,
     surrogate_metrics,
@@ -78,3 +80,42 @@ def test_held_tokens_pay_for_their_distance_in_either_direction() -> None:
     assert penalty.tolist() == [0.5, 0.5, 0.0, 0.0]
     (gradient,) = torch.autograd.grad(penalty.sum(), logprobs)
     assert gradient.tolist() == [1.0, -1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "expected"),
+    [
+        (5.0, -2.0, 6.0),  # beyond c = 3 where A < 0: c |A|
+        (2.0, -2.0, 4.0),  # between the band and c: not bounded
+        (0.5, -2.0, 1.6),  # below the band: clipped as ever
+        (5.0, 2.0, -2.56),  # A > 0: clipped as ever
+        (0.5, 2.0, -1.0),
+        (5.0, 0.0, 0.0),
+    ],
+)
+def test_dual_clip_bounds_what_a_bad_token_may_cost(
+    ratio: float, advantage: float, expected: float
+) -> None:
+    loss = dual_clipped_surrogate(torch.tensor(ratio), torch.tensor(advantage), *CLIP, 3.0)
+    assert loss.item() == pytest.approx(expected)
+
+
+@given(st.floats(0, 9), st.floats(-3, 3), st.floats(1.01, 9))
+def test_dual_clip_is_ppos_objective_held_above_c_times_a(
+    ratio: float, advantage: float, dual_clip: float
+) -> None:
+    r, a = (torch.tensor(value, dtype=torch.float64) for value in (ratio, advantage))
+    objective = -clipped_surrogate(r, a, *CLIP).item()
+    expected = max(objective, dual_clip * advantage) if advantage < 0 else objective
+    loss = dual_clipped_surrogate(r, a, *CLIP, dual_clip)
+    assert loss.item() == pytest.approx(-expected)
+
+
+def test_dual_clip_reports_where_it_stops_the_gradient() -> None:
+    ratio = torch.tensor([4.0, 3.0, 4.0, 2.0], requires_grad=True)
+    advantage = torch.tensor([-1.0, -1.0, 0.0, -1.0])
+    loss = dual_clipped_surrogate(ratio, advantage, *CLIP, 3.0)
+    (gradient,) = torch.autograd.grad(loss.sum(), ratio)
+    reported = dual_clip_metrics(ratio, advantage, 3.0)["clip_ratio/dual_mean"]
+    assert reported.tolist() == [1, 0, 0, 0]
+    assert gradient[[0, 3]].tolist() == [0, 1]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from data.config import ModelConfig
-from rl.algorithms.grpo import GrpoConfig
+from rl.algorithms.table import ALGORITHMS
 from rl.config import KlEstimator, LearnerConfig, LoraConfig, RunConfig, Schedule
 from rl.learner.channel import Packed, Work, unpack
 from rl.learner.deepspeed_learner import DeepSpeedLearner
@@ -28,9 +28,10 @@ def run_config(options: dict[str, Any]) -> RunConfig:
     learner["schedule"] = Schedule[learner.get("schedule", "constant")]
     algorithm = {"num_minibatches": 2} | options.get("algorithm", {})
     algorithm["kl_estimator"] = KlEstimator[algorithm.get("kl_estimator", "k3")]
+    method = ALGORITHMS[options.get("method", "grpo")]
     return RunConfig(
         model=ModelConfig(path="tiny", dtype=options.get("dtype", "float32")),
-        algorithm=GrpoConfig(**algorithm),
+        algorithm=method.config(**algorithm),
         learner=LearnerConfig(**learner),
         rollout=RolloutConfig(**options.get("rollout", {})),
         num_steps=5,

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from data.types import Completion, Finish, Group, Prompt, Span, SpanKind
 from rl.algorithms.aggregation import sequence_mean_token_sum, token_mean
-from rl.learner.batch import Row, dummy_row, rows_of, split_minibatches, with_held_tokens
+from rl.learner.batch import (
+    Row,
+    dummy_row,
+    log_ratios,
+    rows_of,
+    split_minibatches,
+    with_held_tokens,
+    with_token_advantages,
+)
 
 
 def completion(length: int, *injected: tuple[int, int]) -> Completion:
@@ -115,3 +123,19 @@ def test_rows_without_a_trained_token_hold_none() -> None:
     nothing, something = rows_of([group([7], completion(2, (0, 2)), completion(2))], [[1.0, -1.0]])
     assert [r.held.tolist() for r in with_held_tokens([nothing, something], 1.0)] == [[], [0, 1]]
     assert [r.held.tolist() for r in with_held_tokens([nothing], 1.0)] == [[]]
+
+
+def test_log_ratios_are_those_of_sampled_tokens_alone() -> None:
+    rows = rows_of([group([7], completion(4, (1, 3)), completion(2))], [[0.0, 0.0]])
+    reference = [np.array([-0.5, np.nan, np.nan, -1.0], np.float32), np.zeros(2, np.float32)]
+    first, second = log_ratios(rows, reference)
+    assert first.tolist() == [0.5, -2.0]
+    assert second.tolist() == [0.0, -1.0]
+
+
+def test_advantages_of_tokens_go_to_the_sampled_ones() -> None:
+    rows = rows_of([group([7], completion(4, (1, 3)), completion(2))], [[9.0, 9.0]])
+    first, second = with_token_advantages(rows, [np.array([0.5, 0.25]), np.array([1.0, 2.0])])
+    assert first.advantages.tolist() == [0.5, 0.0, 0.0, 0.25]
+    assert second.advantages.tolist() == [1.0, 2.0]
+    assert first.advantages.dtype == np.float32

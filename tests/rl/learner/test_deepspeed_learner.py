@@ -79,12 +79,20 @@ def test_an_update_is_what_plain_torch_does(
     assert metrics["weights/l2"] == pytest.approx(l2, rel=1e-7)
 
 
+@pytest.mark.parametrize("method", ["grpo", "gspo", "gmpo"])
 def test_microbatch_size_and_chunking_change_nothing(
-    tiny_model: Path, ranks: Ranks, steps: Work
+    method: str, tiny_model: Path, ranks: Ranks, steps: Work
 ) -> None:
-    small = {"max_tokens_per_microbatch": 40, "logprob_chunk_tokens": 7}
-    ours = group(tiny_model, ranks, learner=small).update(steps[0])
-    theirs = group(tiny_model, ranks, learner={"max_tokens_per_microbatch": 10**6}).update(steps[0])
+    algorithm = {"entropy_coefficient": 0.01}
+    ours, theirs = (
+        group(tiny_model, ranks, method=method, algorithm=algorithm, learner=learner).update(
+            steps[0]
+        )
+        for learner in (
+            {"max_tokens_per_microbatch": 40, "logprob_chunk_tokens": 7},
+            {"max_tokens_per_microbatch": 10**6},
+        )
+    )
     assert ours["microbatches"] > theirs["microbatches"] == 2
     assert ours["padding_share"] < theirs["padding_share"]
     for name in theirs.keys() - {"microbatches", "padding_share"}:
@@ -158,6 +166,39 @@ def test_adapters_train_while_the_base_stays(tiny_model: Path, ranks: Ranks, ste
         changed["model.layers.0.mlp.up_proj.weight"], base["model.layers.0.mlp.up_proj.weight"]
     )
     assert torch.equal(changed["model.embed_tokens.weight"], base["model.embed_tokens.weight"])
+
+
+@pytest.mark.parametrize(
+    "learner", [{"zero_stage": 0}, {"zero_stage": 3}, {"lora": {"rank": 4}, "learning_rate": 1e-2}]
+)
+def test_the_reference_stays_the_initial_policy_while_the_policy_moves(
+    learner: dict[str, Any], tiny_model: Path, ranks: Ranks, steps: Work
+) -> None:
+    trained = group(tiny_model, ranks, algorithm={"kl_reward_coefficient": 0.1}, learner=learner)
+    rows = [row for minibatch in steps[0] for row in minibatch]
+    metrics = trained.update(steps[0])
+    assert "kl" not in metrics
+    moved, reference = trained.logprobs(rows), trained.reference_logprobs(rows)
+    for row, found, now in zip(rows, reference, moved, strict=True):
+        np.testing.assert_allclose(found, row.sampler_logprobs, rtol=0, atol=2e-5)
+        assert np.abs(now - found).max() > 1e-4
+
+
+def test_an_entropy_bonus_leaves_the_policy_more_uncertain(
+    tiny_model: Path, ranks: Ranks, steps: Work
+) -> None:
+    after = [
+        group(
+            tiny_model,
+            ranks,
+            algorithm={"num_minibatches": 1, "entropy_coefficient": coefficient},
+            learner={"learning_rate": 1e-3},
+        )
+        for coefficient in (0.0, 1.0)
+    ]
+    entropies = [[g.update(s[:1])["entropy"] for s in (steps[0], steps[0])] for g in after]
+    assert entropies[0][0] == pytest.approx(entropies[1][0])
+    assert entropies[1][1] > entropies[0][1] + 0.01
 
 
 def test_bfloat16_follows_float32(tiny_model: Path, ranks: Ranks, steps: Work) -> None:

@@ -68,6 +68,39 @@ def test_entropy_is_that_of_the_sampled_distribution() -> None:
     assert cold.logprobs.item() == pytest.approx(math.log(16 / 22))
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 20), st.integers(1, 25), st.floats(0.3, 2.0), st.sampled_from([1.0, 0.8]))
+def test_entropy_has_the_gradient_of_the_whole_softmax(
+    num: int, chunk: int, temperature: float, top_p: float
+) -> None:
+    hidden, weight, targets = inputs(num)
+    upstream, of_entropy = torch.linspace(-1, 1, num), torch.linspace(2, -1, num)
+    result = LogprobHead(weight, temperature, top_p, chunk)(hidden, targets)
+    objective = (upstream * result.logprobs + of_entropy * result.entropies).sum()
+    ours = torch.autograd.grad(objective, [hidden, weight])
+    logits = filtered_logits(hidden @ weight.T, targets, temperature, top_p)
+    # Autograd makes 0 * inf of what lies outside the nucleus; -100 is as good as -inf here.
+    table = logits.clamp(min=-100).log_softmax(-1)
+    entropies = -(table.exp() * table).sum(-1)
+    chosen = table.gather(1, targets[:, None])[:, 0]
+    theirs = torch.autograd.grad(
+        (upstream * chosen + of_entropy * entropies).sum(), [hidden, weight]
+    )
+    torch.testing.assert_close(result.entropies, entropies)
+    torch.testing.assert_close(ours[0], theirs[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(ours[1], theirs[1], atol=2e-5, rtol=1e-5)
+
+
+def test_entropy_alone_has_a_gradient() -> None:
+    # Two tokens of probability p and 1 - p: dH / dz = p (1 - p) log((1 - p) / p), 0 at p = 1/2.
+    hidden = torch.tensor([[1.0]], requires_grad=True)
+    weight = nn.Parameter(torch.tensor([[3.0], [1.0]]).log())
+    LogprobHead(weight, 1.0, 1.0, 5)(hidden, torch.tensor([0])).entropies.sum().backward()
+    assert weight.grad is not None
+    slope = 3 / 16 * math.log(1 / 3)
+    assert weight.grad.flatten().tolist() == pytest.approx([slope, -slope])
+
+
 def test_temperature_comes_before_the_nucleus() -> None:
     # At T=0.5 the probabilities are 16, 4, 1, 1 over 22, so 0.7 keeps the first alone.
     weight = nn.Parameter(torch.tensor([[4.0], [2.0], [1.0], [1.0]]).log())
@@ -105,13 +138,17 @@ def test_matrix_shared_with_the_embedding_collects_both_gradients() -> None:
 
 
 def largest_allocation(num: int, chunk: int) -> int:
-    """Bytes of the largest single allocation in a forward and backward pass over `num` tokens."""
+    """Bytes of the largest single allocation in a forward and backward pass over `num` tokens.
+
+    The loss holds the entropy too.
+    """
     vocabulary, width = 2000, 4
     hidden = torch.randn(num, width, requires_grad=True)
     head = LogprobHead(nn.Parameter(torch.randn(vocabulary, width)), 1.0, 1.0, chunk)
     targets = torch.zeros(num, dtype=torch.int64)
     with torch.profiler.profile(profile_memory=True) as profile:
-        head(hidden, targets).logprobs.sum().backward()
+        result = head(hidden, targets)
+        (result.logprobs - result.entropies).sum().backward()
     return max(
         event.nbytes() if callable(event.nbytes) else event.nbytes
         for event in profile.profiler.kineto_results.events()

@@ -35,7 +35,7 @@ from rollout.vllm.transfer import SharedMemoryTransfer
 PHASES: dict[str, tuple[Any, str]] = {
     "start": (rl.cli.host, "start_engine"),
     "rollout": (Stream, "next_batch"),
-    "score": (rl.run.loop, "minibatches_of"),
+    "score": (rl.run.loop, "rows_of"),
     "update": (LearnerGroup, "update"),
     "rank_update": (DeepSpeedLearner, "update"),
     "waiting": (Channel, "await_command"),

@@ -4,23 +4,27 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from data.memory import PromptMemory
 from data.sampler import PromptSampler
 from data.types import Completion, Prompt, Verdict
 from rl.algorithms.dynamic_sampling import Oversampling
-from rl.config import ConstantLimitConfig, OversamplingConfig, RunConfig
+from rl.algorithms.grpo import GrpoConfig
+from rl.algorithms.reinforce_pp import ReinforcePpBaselineConfig
+from rl.config import AlgorithmConfig, ConstantLimitConfig, OversamplingConfig, RunConfig
 from rl.errors import NoBatchError
+from rl.learner.batch import rows_of
 from rl.limits.constant import build_limit
-from rl.run.loop import Run, roll_out
+from rl.run.loop import Run, roll_out, with_kl
 from rollout.background import BackgroundLoop
 from rollout.books import Fate, FateRecord
 from rollout.config import RolloutConfig
 from rollout.samplings import StreamSettings
 from rollout.stream import Stream
 from tests.fakes import FakeEngine
-from tests.rl.builders import prompt
+from tests.rl.builders import completion, group, prompt, score
 
 NAMES = "abcdefgh"
 
@@ -168,3 +172,37 @@ def test_loading_a_state_drops_what_the_stream_held(loop: BackgroundLoop) -> Non
     assert parts.stream.given_back() == [] and parts.stream.running == 0
     assert parts.run.state() == state
     assert sum(parts.stream.fates.values()) == 8
+
+
+def charged(algorithm: AlgorithmConfig) -> tuple[list[list[float]], dict[str, float]]:
+    """Advantages per token, and metrics, of a right and a wrong answer of two and one tokens.
+
+    The sampler's log-probs are 0; the initial policy has -0.5, 0.25 and 0.
+    """
+    reference = [np.array([-0.5, 0.25], np.float32), np.zeros(1, np.float32)]
+    learner = SimpleNamespace(reference_logprobs=lambda rows: reference)
+    run = cast(Run, SimpleNamespace(config=RunConfig(algorithm=algorithm), learner=learner))
+    groups = [group("p", completion("a", 2), completion("b", 1))]
+    scores, advantages = [[score(True), score(False)]], [[0.7, -0.7]]
+    rows, metrics = with_kl(run, rows_of(groups, advantages), advantages, scores)
+    return [row.advantages.tolist() for row in rows], metrics
+
+
+def test_no_reference_is_asked_for_without_kl_in_the_reward() -> None:
+    run = cast(Run, SimpleNamespace(config=RunConfig(algorithm=GrpoConfig(kl_coefficient=1.0))))
+    assert with_kl(run, [], [], []) == ([], {})
+
+
+def test_kl_in_the_reward_is_taken_off_the_advantages_token_by_token() -> None:
+    # What is to come: 0.5 - 0.25 at the first token, -0.25 at the second.
+    (first, second), metrics = charged(GrpoConfig(kl_reward_coefficient=2.0))
+    assert first == pytest.approx([0.2, 1.2])
+    assert second == pytest.approx([-0.7])
+    assert metrics == {"kl_reward": pytest.approx(0.25 / 3)}
+
+
+def test_reinforce_pp_whitens_what_kl_has_left_of_the_reward() -> None:
+    # 0.5 - 0.5, 0.5 + 0.5 and -0.5: mean 1/6, variance with Bessel's correction 7/12.
+    (first, second), _ = charged(ReinforcePpBaselineConfig(kl_reward_coefficient=2.0))
+    assert first == pytest.approx([-1 / 6 / (7 / 12) ** 0.5, 5 / 6 / (7 / 12) ** 0.5])
+    assert second == pytest.approx([-2 / 3 / (7 / 12) ** 0.5])
