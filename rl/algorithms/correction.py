@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rl.algorithms.config import CorrectionConfig, TruncatedConfig
 from rl.algorithms.losses import importance_ratio
-from rl.config import CorrectionConfig, TruncatedConfig
 
 Weigh = Callable[[Tensor, Tensor], tuple[Tensor, dict[str, Tensor]]]
 """From log-probs at the start of the update and the sampler's, [N], to weights [N] and metrics."""

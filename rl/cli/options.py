@@ -43,13 +43,12 @@ from rewards.verifiers.exact import ExactConfig
 from rewards.verifiers.math import MathConfig
 from rewards.verifiers.multiple_choice import MultipleChoiceConfig
 from rewards.verifiers.string import StringConfig
+from rl.algorithms.config import CorrectionConfig, TruncatedConfig
 from rl.algorithms.table import ALGORITHMS
 from rl.config import (
     ConstantLimitConfig,
-    CorrectionConfig,
     LearnerConfig,
     RunConfig,
-    TruncatedConfig,
 )
 from rl.limits.custom import CustomLimitConfig
 from rl.limits.palu import PaluAllConfig, PaluConfig

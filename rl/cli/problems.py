@@ -9,11 +9,12 @@ from rewards.config import CustomRewardConfig, RewardConfig
 from rewards.correct import CorrectConfig
 from rewards.gates.none import NoGateConfig
 from rewards.length.o1_pruner import O1PrunerConfig as O1PrunerRewardConfig
+from rl.algorithms.config import CorrectionConfig
 from rl.algorithms.o1_pruner import O1PrunerConfig
 from rl.cli.budget_problems import budget_problems
 from rl.cli.machine import Machine, chosen_placement
 from rl.cli.options import asks_for, option_name
-from rl.config import ConstantLimitConfig, CorrectionConfig, RunConfig, SamplingFilter
+from rl.config import ConstantLimitConfig, RunConfig, SamplingFilter
 from rl.limits.palu import PaluConfig
 from rl.run.config import GuardAction
 from rollout.config import Placement, RecordingConfig, Speculation, VllmConfig

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rl.algorithms.config import CorrectionConfig, TruncatedConfig
 from rl.algorithms.correction import (
     CORRECTIONS,
     correction_weights,
@@ -12,7 +13,6 @@ from rl.algorithms.correction import (
     truncation_metrics,
 )
 from rl.algorithms.losses import clipped_surrogate, importance_ratio
-from rl.config import CorrectionConfig, TruncatedConfig
 
 LOGPROBS = st.lists(st.floats(-30, 0), min_size=1, max_size=8)
 

@@ -17,6 +17,7 @@ from rewards.length.hapo import HapoConfig
 from rewards.length.o1_pruner import O1PrunerCodeConfig as O1PrunerCodeRewardConfig
 from rewards.length.o1_pruner import O1PrunerConfig as O1PrunerRewardConfig
 from rewards.length.sigmoid import SigmoidConfig
+from rl.algorithms.config import TruncatedConfig
 from rl.algorithms.grpo import GrpoConfig
 from rl.algorithms.o1_pruner import O1PrunerCodeConfig, O1PrunerConfig
 from rl.cli.machine import Machine
@@ -28,7 +29,6 @@ from rl.config import (
     RunConfig,
     RunSection,
     SamplingFilter,
-    TruncatedConfig,
 )
 from rl.limits.palu import PaluConfig
 from rollout.config import (
