@@ -97,7 +97,7 @@ def train(run: Run, first_step: int, after_step: AfterStep) -> None:
         with run.interrupts.allowed(), watch("score"):
             scores = run.reward(groups, verdicts)
             advantages = run.advantages(groups, scores)
-            minibatches = minibatches_of(groups, advantages, algorithm, weigh)
+            minibatches = minibatches_of(groups, advantages, algorithm, weigh, version=index)
         with watch("learn"):
             metrics = run.learner.update(minibatches)
         with watch("sync"):
