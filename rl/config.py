@@ -9,6 +9,7 @@ from enum import Enum
 
 from data.config import BudgetConfig, DataConfig, ModelConfig
 from rewards.config import GateConfig, RewardConfig, VerifierConfig
+from rl.algorithms.config import CorrectionConfig
 from rl.run.config import GuardsConfig
 from rollout.config import RolloutConfig
 
@@ -181,28 +182,6 @@ class ClippedConfig(AlgorithmConfig):
                 f"algorithm.dual_clip={self.dual_clip}: set 0 (none) or more than 1, such as 3"
             )
         return found
-
-
-@dataclass(kw_only=True)
-class CorrectionConfig:
-    """Base of the `correction` group, and `none`: tokens are not weighed by how they were sampled.
-
-    What corrects for engines that differ from the learner and for weights that have changed since.
-    """
-
-    def problems(self) -> list[str]:
-        return []
-
-
-@dataclass(kw_only=True)
-class TruncatedConfig(CorrectionConfig):
-    """Truncated importance sampling, token by token."""
-
-    cap: float = 2.0
-    """Largest weight of a token."""
-
-    def problems(self) -> list[str]:
-        return [] if self.cap >= 1 else [f"correction.cap={self.cap}: set it to 1 or more"]
 
 
 @dataclass(kw_only=True)

@@ -90,7 +90,7 @@ class Gvm:
     ) -> dict[str, float]:
         """Measures every group of the update, by one forward pass over its right answers."""
         rows = [
-            row_of(group, completion, 0.0, number)
+            row_of(group, completion, 0.0, number, step)
             for number, (group, judged) in enumerate(zip(groups, verdicts, strict=True))
             for completion, verdict in zip(group.completions, judged, strict=True)
             if verdict.correct

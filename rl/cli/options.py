@@ -44,13 +44,22 @@ from rewards.verifiers.exact import ExactConfig
 from rewards.verifiers.math import MathConfig
 from rewards.verifiers.multiple_choice import MultipleChoiceConfig
 from rewards.verifiers.string import StringConfig
+from rl.algorithms.config import (
+    A3poConfig,
+    CorrectionConfig,
+    GeometricConfig,
+    IcePopConfig,
+    K3Config,
+    OpsmConfig,
+    SequenceMaskedConfig,
+    SequenceTruncatedConfig,
+    TruncatedConfig,
+)
 from rl.algorithms.table import ALGORITHMS
 from rl.config import (
     ConstantLimitConfig,
-    CorrectionConfig,
     LearnerConfig,
     RunConfig,
-    TruncatedConfig,
 )
 from rl.limits.custom import CustomLimitConfig
 from rl.limits.palu import PaluAllConfig, PaluConfig
@@ -128,8 +137,17 @@ GROUPS: Groups = {
         for name, algorithm in ALGORITHMS.items()
     },
     "correction": {
-        "none": Option(CorrectionConfig, "rl.algorithms.correction:uncorrected"),
-        "truncated": Option(TruncatedConfig, "rl.algorithms.correction:truncated"),
+        "none": Option(CorrectionConfig, "rl.learner.correction:uncorrected"),
+        "truncated": Option(TruncatedConfig, "rl.learner.correction:truncated"),
+        "icepop": Option(IcePopConfig, "rl.learner.correction:icepop"),
+        "sequence_truncated": Option(
+            SequenceTruncatedConfig, "rl.learner.correction:sequence_truncated"
+        ),
+        "sequence_masked": Option(SequenceMaskedConfig, "rl.learner.correction:sequence_masked"),
+        "geometric": Option(GeometricConfig, "rl.learner.correction:geometric"),
+        "k3": Option(K3Config, "rl.learner.correction:k3_bounded"),
+        "opsm": Option(OpsmConfig, "rl.learner.correction:opsm"),
+        "a3po": Option(A3poConfig, "rl.learner.correction:truncated"),
     },
     "limit": {
         "constant": Option(ConstantLimitConfig, "rl.limits.constant:build_limit"),

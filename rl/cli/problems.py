@@ -9,11 +9,12 @@ from rewards.config import CustomRewardConfig, RewardConfig
 from rewards.correct import CorrectConfig
 from rewards.gates.none import NoGateConfig
 from rewards.length.o1_pruner import O1PrunerConfig as O1PrunerRewardConfig
+from rl.algorithms.config import A3poConfig, CorrectionConfig
 from rl.algorithms.o1_pruner import O1PrunerConfig
 from rl.cli.budget_problems import budget_problems
 from rl.cli.machine import Machine, chosen_placement
 from rl.cli.options import asks_for, option_name
-from rl.config import ConstantLimitConfig, CorrectionConfig, RunConfig, SamplingFilter
+from rl.config import ConstantLimitConfig, RunConfig, SamplingFilter
 from rl.limits.palu import PaluConfig
 from rl.run.config import GuardAction
 from rollout.config import Placement, RecordingConfig, Speculation, VllmConfig
@@ -242,15 +243,21 @@ def _windows_and_trees(config: RunConfig) -> list[str]:
 
 
 def _correction(config: RunConfig) -> list[str]:
-    if not isinstance(config.algorithm, O1PrunerConfig) or type(config.correction) is (
-        CorrectionConfig
-    ):
-        return []
-    return [
-        f"correction={option_name('correction', config.correction)} with "
-        f"algorithm={option_name('algorithm', config.algorithm)}: its ratio is to the sampler "
-        "already; set correction=none"
-    ]
+    algorithm, correction = config.algorithm, config.correction
+    name = option_name("correction", correction)
+    found = []
+    if isinstance(algorithm, O1PrunerConfig) and type(correction) is not CorrectionConfig:
+        found.append(
+            f"correction={name} with algorithm={option_name('algorithm', algorithm)}: its ratio is "
+            "to the sampler already; set correction=none"
+        )
+    if isinstance(correction, A3poConfig) and algorithm.kl_cov_fraction:
+        found.append(
+            f"correction={name} with algorithm.kl_cov_fraction={algorithm.kl_cov_fraction}: the "
+            "policy that began the update, to which tokens are held, is not computed; set "
+            "correction=truncated or algorithm.kl_cov_fraction=0"
+        )
+    return found
 
 
 def _remote(config: RunConfig) -> list[str]:

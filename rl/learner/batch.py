@@ -22,9 +22,10 @@ class Row:
     """One completion as a training example of n = prompt_length + T tokens.
 
     `mask` [T] is True on tokens that train: those that the policy sampled. `advantages` [T] are
-    per token. `weight` is the factor of the row's token sum in the loss of its minibatch. Rows of
-    equal `group` answer one prompt and share a minibatch. `held` are the positions [K] of the
-    tokens that KL-Cov holds.
+    per token. `ages` [T] are the weight versions between the weights that sampled a token and those
+    that the update starts from. `weight` is the factor of the row's token sum in the loss of its
+    minibatch. Rows of equal `group` answer one prompt and share a minibatch. `held` are the
+    positions [K] of the tokens that KL-Cov holds.
     """
 
     token_ids: TokenIds
@@ -32,6 +33,7 @@ class Row:
     mask: NDArray[np.bool_]
     sampler_logprobs: LogProbs
     advantages: NDArray[np.float32]
+    ages: NDArray[np.int32]
     weight: float = 0.0
     group: int = 0
     held: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
@@ -60,16 +62,23 @@ def minibatches_of(
     return [with_held_tokens(rows, algorithm.kl_cov_fraction) for rows in minibatches]
 
 
-def rows_of(groups: Sequence[Group], advantages: Sequence[Sequence[float]]) -> list[Row]:
-    """One row per completion, in order; `advantages` [P][G] are spread over a row's tokens."""
+def rows_of(
+    groups: Sequence[Group], advantages: Sequence[Sequence[float]], version: int
+) -> list[Row]:
+    """One row per completion, in order; `advantages` [P][G] are spread over a row's tokens.
+
+    `version` is that of the weights that will score them.
+    """
     return [
-        row_of(group, completion, advantage, number)
+        row_of(group, completion, advantage, number, version)
         for number, (group, of_group) in enumerate(zip(groups, advantages, strict=True))
         for completion, advantage in zip(group.completions, of_group, strict=True)
     ]
 
 
-def row_of(group: Group, completion: Completion, advantage: float, number: int) -> Row:
+def row_of(
+    group: Group, completion: Completion, advantage: float, number: int, version: int
+) -> Row:
     """The row of one completion of the `number`-th group; its weight is still 0."""
     return Row(
         token_ids=np.concatenate([group.prompt.token_ids, completion.token_ids]),
@@ -77,6 +86,7 @@ def row_of(group: Group, completion: Completion, advantage: float, number: int) 
         mask=sampled_mask(completion),
         sampler_logprobs=completion.logprobs,
         advantages=np.full(len(completion.token_ids), advantage, dtype=np.float32),
+        ages=token_ages(completion, version),
         group=number,
     )
 
@@ -112,6 +122,18 @@ def spread(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.f
     spaced = np.zeros(len(mask), np.float32)
     spaced[mask] = values
     return spaced
+
+
+def token_ages(completion: Completion, version: int) -> NDArray[np.int32]:
+    """Weight versions [T] that `version` is ahead of the one that sampled each token.
+
+    A recording keeps the versions of the run that made it, so a token may seem to be newer than
+    the weights that train on it; its age is 0.
+    """
+    ages = np.zeros(len(completion.token_ids), dtype=np.int32)
+    for span in completion.spans:
+        ages[span.start : span.stop] = max(version - span.weight_version, 0)
+    return ages
 
 
 def split_minibatches(rows: Sequence[Row], num: int, weigh: RowWeights) -> list[list[Row]]:
@@ -165,4 +187,5 @@ def dummy_row() -> Row:
         mask=np.zeros(1, dtype=np.bool_),
         sampler_logprobs=np.zeros(1, dtype=np.float32),
         advantages=np.zeros(1, dtype=np.float32),
+        ages=np.zeros(1, dtype=np.int32),
     )

@@ -100,8 +100,8 @@ class Packed(NamedTuple):
     """Rows as two flat buffers.
 
     integers: minibatches, then per minibatch its micro-batches, then per micro-batch its rows, then
-    per row prompt length, response length, group, number of held tokens, token ids, mask, held
-    positions. floats: per row weight, sampler log-probs, advantages.
+    per row prompt length, response length, group, number of held tokens, token ids, mask, ages,
+    held positions. floats: per row weight, sampler log-probs, advantages.
     """
 
     integers: NDArray[np.int32]
@@ -118,7 +118,7 @@ def pack(work: Work) -> Packed:
             for row in micro:
                 header = (row.prompt_length, row.response_length, row.group, len(row.held))
                 integers.append(_ints(*header))
-                integers += [row.token_ids, row.mask.astype(np.int32), row.held]
+                integers += [row.token_ids, row.mask.astype(np.int32), row.ages, row.held]
                 floats.append(np.array([row.weight], dtype=np.float32))
                 floats += [row.sampler_logprobs, row.advantages]
     return Packed(np.concatenate(integers), np.concatenate([*floats, np.zeros(0, np.float32)]))
@@ -153,6 +153,7 @@ class _Reader:
             token_ids=self.integers(prompt + response),
             prompt_length=prompt,
             mask=self.integers(response).astype(np.bool_),
+            ages=self.integers(response),
             held=self.integers(num_held),
             weight=float(self.floats(1)[0]),
             sampler_logprobs=self.floats(response),

@@ -16,12 +16,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from data.types import LogProbs
-from rl.algorithms.correction import correction_weights
 from rl.algorithms.table import policy_loss
 from rl.config import RunConfig
 from rl.disk import sync_tree
 from rl.learner.batch import Row, dummy_row
 from rl.learner.checkpoint import Layout, read_index, write_index
+from rl.learner.correction import INTERPOLATIONS, correction_weights, weight_metrics
 from rl.learner.deterministic import use_deterministic_algorithms
 from rl.learner.diagnostics import Diagnostics
 from rl.learner.engine import deepspeed_config, frozen_engine, gradient_norm, train_engine
@@ -61,6 +61,7 @@ class DeepSpeedLearner:
         self._algorithm = config.algorithm
         self._policy_loss = policy_loss(config.algorithm)
         self._weigh = correction_weights(config.correction)
+        self._interpolate = INTERPOLATIONS.get(type(config.correction))
         self._settings = config.learner
         self._dtype = config.model.dtype
         self._model_path = model_path
@@ -88,22 +89,29 @@ class DeepSpeedLearner:
 
         With one minibatch the policy that is updated is the one that sampled, so the ratio is 1
         and carries the gradient; with several, the log-probs at the start of the update are
-        computed first and the ratio leaves 1 from the second minibatch on.
+        computed first and the ratio leaves 1 from the second minibatch on. A correction that
+        interpolates the proximal policy needs no such pass. A minibatch whose every token the
+        correction masks leaves weights and optimizer as they are.
         """
-        old = [self._forward(micro) for micro in minibatches] if len(minibatches) > 1 else None
+        forward_first = len(minibatches) > 1 and self._interpolate is None
+        old = [self._forward(micro) for micro in minibatches] if forward_first else None
         diagnostics = Diagnostics()
-        losses, norms = [], []
+        losses, norms, num_masked = [], [], 0
         rate = 0.0
         for number, minibatch in enumerate(minibatches):
             old_logprobs = old[number] if old else [None] * len(minibatch)
-            losses.append(self._accumulate(minibatch, old_logprobs, diagnostics))
+            loss, kept = self._accumulate(minibatch, old_logprobs, diagnostics)
+            losses.append(loss)
             rate = self._set_learning_rate()
-            norms.append(self._step())
+            norm = self._step()
+            norms.append(norm if kept else 0.0)
+            num_masked += not kept
         total = sum(reduced(losses, dist.ReduceOp.SUM, self.ranks.device))
         return diagnostics.reduce(self.ranks.device) | {
             "loss": total / len(minibatches),
             "grad_norm": sum(norms) / len(norms),
             "skipped_updates": float(sum(not math.isfinite(norm) for norm in norms)),
+            "correction/masked_updates": float(num_masked),
             "learning_rate": rate,
             "weights/l2": self.weights_l2(),
         }
@@ -259,31 +267,45 @@ class DeepSpeedLearner:
         minibatch: MicroBatches,
         old_logprobs: Sequence[Tensor | None],
         diagnostics: Diagnostics,
-    ) -> float:
-        """Adds the gradients of a minibatch; returns this rank's part of its loss."""
+    ) -> tuple[float, bool]:
+        """Adds the gradients of a minibatch.
+
+        Returns this rank's part of its loss, and whether a token of any rank was kept. If none was,
+        the gradient is made NaN: that DeepSpeed leaves out at every stage and precision, while it
+        has no call that drops what has been accumulated.
+        """
         self._engine.train()
-        total = 0.0
+        total, num_kept, kept = 0.0, 0, True
         for number, (rows, old) in enumerate(zip(minibatch, old_logprobs, strict=True), start=1):
             self._engine.set_gradient_accumulation_boundary(number == len(minibatch))
-            loss = self._loss(rows, old, diagnostics)
+            loss, num = self._loss(rows, old, diagnostics)
+            num_kept += num
+            if number == len(minibatch):
+                kept = sum(reduced([num_kept], dist.ReduceOp.SUM, self.ranks.device)) > 0
             # ZeRO averages gradients over ranks; row weights already divide by the whole batch.
-            self._engine.backward(loss * self.ranks.world_size)
+            self._engine.backward(loss * (self.ranks.world_size if kept else math.nan))
             total += loss.item()
-        return total
+        return total, kept
 
-    def _loss(self, rows: Sequence[Row], old: Tensor | None, diagnostics: Diagnostics) -> Tensor:
+    def _loss(
+        self, rows: Sequence[Row], old: Tensor | None, diagnostics: Diagnostics
+    ) -> tuple[Tensor, int]:
+        """This rank's part of the loss of a micro-batch, and the trained tokens that it keeps."""
         flat = flatten(rows or [dummy_row()], self.ranks.device)
         reference = self._reference_logprobs(rows) if self._algorithm.kl_coefficient else None
         policy = self._call(self._engine, rows)
-        old = policy.logprobs.detach() if old is None else old
-        surrogate = self._policy_loss(flat, policy.logprobs, old)
-        weights, weighing = self._weigh(old, flat.sampler_logprobs)
+        logprobs = policy.logprobs.detach()
+        old = logprobs if old is None else old
+        proximal = self._interpolate(flat, logprobs) if self._interpolate else old
+        surrogate = self._policy_loss(flat, policy.logprobs, proximal)
+        weights = self._weigh(flat, proximal, logprobs)
         losses, terms = with_further_terms(
-            weights * surrogate.losses, self._algorithm, flat, policy, old, reference
+            weights.values * surrogate.losses, self._algorithm, flat, policy, old, reference
         )
-        means = {"entropy": policy.entropies} | surrogate.metrics | terms | weighing
+        means = {"entropy": policy.entropies} | surrogate.metrics | terms | weight_metrics(weights)
         diagnostics.add(flat, means, surrogate.ratio, old)
-        return (flat.weights * losses.masked_fill(~flat.mask, 0.0)).sum()
+        num_kept = int((weights.kept & flat.mask).sum())
+        return (flat.weights * losses.masked_fill(~flat.mask, 0.0)).sum(), num_kept
 
     def _set_learning_rate(self) -> float:
         settings = self._settings

@@ -2,7 +2,9 @@
 
 Names are TRL's where TRL has one, then those of verl's rollout diagnostics. With rho the learner's
 probability over the sampler's at equal weights, l = log rho: k1 = mean(-l), k3 = mean(rho - 1 - l),
-chi2 = mean(rho^2) - 1, effective sample size = mean(rho)^2 / mean(rho^2).
+chi2 = mean(rho^2) - 1, effective sample size = mean(rho)^2 / mean(rho^2). k3 stands a second time
+for tokens that the weights in force sampled (fresh), where only the engine can differ from the
+learner, and for older ones (stale), where training adds its part.
 """
 
 from collections.abc import Mapping
@@ -16,6 +18,8 @@ from rl.learner.statistics import Statistics
 
 RATIO_MEAN = "sampling/importance_sampling_ratio/mean"
 CHI2_TOKEN = "sampling/chi2_token"
+FRESH = "sampling/fresh_ratio"
+K3_FRESH, K3_STALE = "sampling/k3_kl_fresh", "sampling/k3_kl_stale"
 
 
 class Diagnostics:
@@ -51,6 +55,9 @@ class Diagnostics:
             means={
                 "sampling/chi2_sequence": doubled.exp() - 1,
                 "sampling/perplexity_ratio": flat.row_means(-log_ratio).exp(),
+                "correction/masked_sequences": (
+                    flat.row_means(means["correction/masked_ratio"]) == 1
+                ).float(),
             },
             maxima=of_rows(flat, means, {"clip_ratio/high_mean": "clip_ratio/high_max"}),
             minima=of_rows(flat, means, {"clip_ratio/low_mean": "clip_ratio/low_min"}),
@@ -60,7 +67,20 @@ class Diagnostics:
         """All of it over all ranks; collective."""
         found = self._tokens.reduce(device) | self._rows.reduce(device)
         size = found[RATIO_MEAN] ** 2 / (found[CHI2_TOKEN] + 1)
-        return found | {"sampling/effective_sample_size": size}
+        return mismatch_by_age(found) | {"sampling/effective_sample_size": size}
+
+
+def mismatch_by_age(found: Mapping[str, float]) -> dict[str, float]:
+    """`found` with k3 as means over the fresh tokens and over the stale ones, where there are any.
+
+    In `found` both are over all tokens, and those of the other kind count 0.
+    """
+    result = dict(found)
+    for name, share in ((K3_FRESH, found[FRESH]), (K3_STALE, 1 - found[FRESH])):
+        total = result.pop(name)
+        if share > 0:
+            result[name] = total / share
+    return result
 
 
 def of_rows(
@@ -74,10 +94,15 @@ def sampling_means(old_logprobs: Tensor, flat: FlatRows) -> dict[str, Tensor]:
     """How far the learner's `old_logprobs` [N] are from the sampler's, per token."""
     log_ratio = (old_logprobs - flat.sampler_logprobs).double()
     rho = log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
+    k3 = torch.expm1(log_ratio) - log_ratio
+    fresh = flat.ages == 0
     return {
         "sampling/sampling_logp_difference/mean": log_ratio.abs(),
         RATIO_MEAN: rho,
         "sampling/kl": -log_ratio,
-        "sampling/k3_kl": torch.expm1(log_ratio) - log_ratio,
+        "sampling/k3_kl": k3,
+        K3_FRESH: k3.where(fresh, 0.0),
+        K3_STALE: k3.where(~fresh, 0.0),
+        FRESH: fresh.float(),
         CHI2_TOKEN: rho.square() - 1,
     }

@@ -16,13 +16,15 @@ from rl.learner.batch import Row
 class FlatRows:
     """Tensors [N] over the response tokens of all rows.
 
-    `rows` is the row of each token and `weights` that row's weight; `held` marks the tokens that
-    KL-Cov holds; `lengths` [B] are the trained tokens of each row.
+    `rows` is the row of each token and `weights` that row's weight; `ages` are the weight
+    versions since it was sampled; `held` marks the tokens that KL-Cov holds; `lengths` [B] are the
+    trained tokens of each row.
     """
 
     mask: Tensor
     advantages: Tensor
     sampler_logprobs: Tensor
+    ages: Tensor
     weights: Tensor
     rows: Tensor
     held: Tensor
@@ -45,6 +47,7 @@ def flatten(rows: Sequence[Row], device: torch.device) -> FlatRows:
         "mask": np.concatenate([row.mask for row in rows]),
         "advantages": np.concatenate([row.advantages for row in rows]),
         "sampler_logprobs": np.concatenate([row.sampler_logprobs for row in rows]),
+        "ages": np.concatenate([row.ages for row in rows]),
         "weights": weights[numbers],
         "rows": numbers,
         "held": np.concatenate([held_mask(row) for row in rows]),

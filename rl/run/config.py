@@ -67,6 +67,17 @@ class GuardsConfig:
     """Share of groups whose rewards all tie: their completions train nothing (DAPO,
     arXiv:2503.14476, section 3.2)."""
 
+    engine_mismatch: GuardConfig = field(
+        default_factory=partial(GuardConfig, threshold=0.01, action=GuardAction.warn)
+    )
+    """k3 estimate of KL(engine, learner) in nats a token, over tokens that the weights in force
+    sampled: training has no part in it. 0.01 is where verl's preset rejects a response; a sound
+    float32 engine shows 1e-12."""
+    stale_policy: GuardConfig = field(
+        default_factory=partial(GuardConfig, threshold=0.05, action=GuardAction.warn)
+    )
+    """The same over tokens that older weights sampled, less the engine's part."""
+
     def problems(self) -> list[str]:
         found = []
         if self.window < 1:

@@ -27,6 +27,7 @@ FALSE_ALARMS = 0.01
 
 LOSS_AND_GRADIENT = ("loss", "grad_norm")
 RESTORED = "guards/restored_step"
+K3_FRESH, K3_STALE = "sampling/k3_kl_fresh", "sampling/k3_kl_stale"
 
 
 class GuardError(RuntimeError):
@@ -158,6 +159,45 @@ def zero_variance(history: History, setting: Setting) -> str | None:
     return above(history, setting, "frac_reward_zero_std", "share of groups whose rewards all tie")
 
 
+def engine_mismatch(history: History, setting: Setting) -> str | None:
+    """k3 between engine and learner, where both have the same weights, is above `threshold`."""
+    now = latest_mean(history, setting, K3_FRESH)
+    if not now > setting.threshold:
+        return None
+    return (
+        f"engine and learner differ by k3 {now:.3g} nats a token with the same weights, over the "
+        f"last {setting.window} steps (allowed {setting.threshold:g})"
+    )
+
+
+def stale_policy(history: History, setting: Setting) -> str | None:
+    """k3 over tokens of older weights, less k3 over those of the weights in force, is too large.
+
+    k3 is half the mean square of small log-ratios, so what the engine and what training add to a
+    log-ratio add up in it.
+    """
+    stale = latest_mean(history, setting, K3_STALE)
+    fresh = latest_mean(history, setting, K3_FRESH)
+    drift = stale - (0.0 if math.isnan(fresh) else fresh)
+    if not drift > setting.threshold:
+        return None
+    engine = (
+        "no token of the weights in force shows the engine's part"
+        if math.isnan(fresh)
+        else f"the engine's part, {fresh:.3g}, is taken off"
+    )
+    return (
+        f"the policy has left its sampler by k3 {drift:.3g} nats a token of older weights, over "
+        f"the last {setting.window} steps (allowed {setting.threshold:g}; {engine})"
+    )
+
+
+def latest_mean(history: History, setting: Setting, name: str) -> float:
+    """Mean of a column over the steps of the window that have it; NaN where none has."""
+    values = [row[name] for row in history[-setting.window :] if name in row]
+    return mean(values) if values and len(history) >= setting.window else math.nan
+
+
 def above(history: History, setting: Setting, name: str, words: str) -> str | None:
     """Figures when the window's mean of a column is above the threshold."""
     now = window_mean(history, setting, name)
@@ -231,6 +271,19 @@ GUARDS: dict[str, Guard] = {
         "prompts that are all too easy or all too hard, or a run that has learned what it can",
         "set algorithm.dynamic_sampling=true, other data, a larger algorithm.group_size, or end "
         "the run earlier (num_steps)",
+    ),
+    "engine_mismatch": Guard(
+        engine_mismatch,
+        "another precision, kernel or sampling setting in the engine than in the learner, or "
+        "weights that did not arrive",
+        "set rollout.probe_tokens>0 to name the parameters that differ, and the same dtype on both "
+        "sides; correction=icepop or geometric bounds the harm",
+    ),
+    "stale_policy": Guard(
+        stale_policy,
+        "weights that move far while their samples wait: large updates, or old tokens",
+        "lower rollout.max_staleness or learner.learning_rate; correction=icepop, k3 or opsm masks "
+        "what is too far off",
     ),
 }
 

@@ -107,7 +107,7 @@ def train(run: Run, first_step: int, after_step: AfterStep) -> None:
         with run.interrupts.allowed(), watch("score"):
             scores = run.reward(groups, verdicts)
             advantages = run.advantages(groups, scores)
-            rows = rows_of(groups, advantages)
+            rows = rows_of(groups, advantages, version=index)
         with watch("learn"):
             rows, kl = with_kl(run, rows, advantages, scores)
             metrics = run.learner.update(minibatches_of(rows, algorithm, weigh)) | kl

@@ -96,8 +96,18 @@ METRICS: dict[str, Metric] = {
     "sampling/chi2_token": Metric("mean squared token ratio minus one"),
     "sampling/chi2_sequence": Metric("mean squared sequence ratio minus one"),
     "sampling/effective_sample_size": Metric("(sum w)^2 / (N sum w^2) of token ratios", "share"),
+    "sampling/k3_kl_fresh": Metric(
+        "sampling/k3_kl over the tokens that the weights in force sampled: the engine's part"
+    ),
+    "sampling/k3_kl_stale": Metric("sampling/k3_kl over the tokens that older weights sampled"),
+    "sampling/fresh_ratio": Metric("share of tokens that the weights in force sampled", "share"),
     "correction/weight_mean": Metric("mean importance weight of the trained tokens"),
     "correction/capped_ratio": Metric("share of tokens whose weight is at the cap", "share"),
+    "correction/masked_ratio": Metric("share of tokens that the correction masks", "share"),
+    "correction/masked_sequences": Metric("share of completions without a token left", "share"),
+    "correction/masked_updates": Metric(
+        "optimizer steps left out: the correction masked every token"
+    ),
     "probe/max_logprob_gap": Metric("largest |engine - learner| log-prob after the sync", "nats"),
     # Age of the weights that sampled.
     "staleness/mean": Metric("mean age of a completion's oldest token", "versions"),
@@ -168,7 +178,8 @@ CONDITIONS: dict[str, str] = {
     "kl_cov": "algorithm.kl_cov_fraction > 0",
     "clip_ratio/": "the loss of the algorithm clips on that side (cispo: from above, sapo: none)",
     "clip_ratio/dual_mean": "algorithm.dual_clip > 0",
-    "correction/": "correction=truncated",
+    "sampling/k3_kl_fresh": "a token was sampled by the weights that it trains",
+    "sampling/k3_kl_stale": "a token was sampled by older weights than those that it trains",
     "probe/max_logprob_gap": "rollout.probe_tokens > 0",
     "guards/restored_step": "a guard restored an earlier checkpoint",
     "time/evaluate": HELD_OUT,

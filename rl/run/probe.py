@@ -87,7 +87,9 @@ class Probe:
 
 def max_logprob_gap(groups: Sequence[Group], learner: LearnerGroup) -> float:
     """Largest |engine - learner| log-prob over all sampled tokens of `groups`."""
-    rows = rows_of(groups, [[0.0] * len(group.completions) for group in groups])
+    advantages = [[0.0] * len(group.completions) for group in groups]
+    # Advantages and ages have no part in log-probs.
+    rows = rows_of(groups, advantages, version=0)
     theirs = learner.logprobs(rows)
     gaps = [
         np.abs(row.sampler_logprobs - ours)[row.mask].max(initial=0.0)

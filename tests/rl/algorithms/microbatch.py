@@ -29,6 +29,7 @@ def make_rows() -> list[Row]:
             mask=np.arange(length) != 1,
             sampler_logprobs=-random.exponential(size=length).astype(np.float32),
             advantages=np.full(length, random.normal(), dtype=np.float32),
+            ages=np.zeros(length, np.int32),
         )
         for length in LENGTHS
     ]

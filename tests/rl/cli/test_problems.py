@@ -17,6 +17,7 @@ from rewards.length.hapo import HapoConfig
 from rewards.length.o1_pruner import O1PrunerCodeConfig as O1PrunerCodeRewardConfig
 from rewards.length.o1_pruner import O1PrunerConfig as O1PrunerRewardConfig
 from rewards.length.sigmoid import SigmoidConfig
+from rl.algorithms.config import A3poConfig, TruncatedConfig
 from rl.algorithms.grpo import GrpoConfig
 from rl.algorithms.o1_pruner import O1PrunerCodeConfig, O1PrunerConfig
 from rl.cli.machine import Machine
@@ -28,7 +29,6 @@ from rl.config import (
     RunConfig,
     RunSection,
     SamplingFilter,
-    TruncatedConfig,
 )
 from rl.limits.palu import PaluConfig
 from rollout.config import (
@@ -139,6 +139,14 @@ def test_a_ratio_to_the_sampler_is_not_corrected_again() -> None:
     [found] = run_problems(replace(REPLAY, correction=TruncatedConfig()), CPU)
     assert found.startswith("correction=truncated with algorithm=o1_pruner: ")
     assert run_problems(REPLAY, CPU) == []
+
+
+def test_an_interpolated_policy_cannot_hold_tokens_near_the_one_that_began_the_update() -> None:
+    algorithm = GrpoConfig(num_minibatches=2, kl_cov_fraction=0.1)
+    held = replace(vllm(), algorithm=algorithm)
+    [found] = run_problems(replace(held, correction=A3poConfig()), CPU)
+    assert found.startswith("correction=a3po with algorithm.kl_cov_fraction=0.1: ")
+    assert run_problems(replace(held, correction=TruncatedConfig()), CPU) == []
 
 
 @pytest.mark.parametrize("method", [Speculation.suffix, Speculation.history])

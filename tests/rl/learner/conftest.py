@@ -1,5 +1,6 @@
 """A tiny random Qwen2, saved as a user's model would be, and rollouts recorded from it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,7 @@ def sample_rows(
             mask=np.ones(length, dtype=np.bool_),
             sampler_logprobs=sampled[:length].astype(np.float32),
             advantages=np.full(length, advantage, dtype=np.float32),
+            ages=np.zeros(length, dtype=np.int32),
             group=number // GROUP_SIZE,
         )
         for number, (ids, sampled, length, advantage) in enumerate(
@@ -93,6 +95,31 @@ def sample_steps(folder: Path) -> Work:
         rows = sample_rows(model, advantages, random)
         steps.append(split_minibatches(rows, MINIBATCHES, token_mean))
     return steps
+
+
+def drifted(row: Row, random: np.random.Generator, gap: float) -> Row:
+    """`row` as if older weights had sampled it: other log-probs, of tokens of any age."""
+    noise = random.normal(scale=gap, size=row.response_length).astype(np.float32)
+    ages = random.integers(0, 4, row.response_length).astype(np.int32)
+    return replace(row, sampler_logprobs=row.sampler_logprobs + noise, ages=ages)
+
+
+@pytest.fixture(scope="session")
+def drifted_recording(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `recording`, off-policy: by more from row to row, and by far in the second step."""
+    random = np.random.default_rng(1)
+    gaps = [0.02, 3.0, 0.02, 0.02, 0.02]
+    steps = [
+        [
+            [drifted(row, random, gap * (1 + 9 * (place % 2))) for place, row in enumerate(rows)]
+            for rows in minibatches
+        ]
+        for gap, minibatches in zip(gaps, sample_steps(tiny_model), strict=True)
+    ]
+    path = tmp_path_factory.mktemp("drifted") / "rollouts.npz"
+    packed = pack(steps)
+    np.savez(path, integers=packed.integers, floats=packed.floats)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """Replays recorded rollouts through the learner, alone or under torchrun, and writes what came out.
 
-python replay_driver.py MODEL RECORDING OUTPUT '{"learner": {...}, "algorithm": {...}}'
+python replay_driver.py MODEL RECORDING OUTPUT '{"learner": {...}, "correction": {"name": ...}}'
 """
 
 import json
@@ -12,13 +12,20 @@ import numpy as np
 import torch
 
 from data.config import ModelConfig
+from rl.algorithms.config import CorrectionConfig
 from rl.algorithms.table import ALGORITHMS
+from rl.cli.options import GROUPS
 from rl.config import KlEstimator, LearnerConfig, LoraConfig, RunConfig, Schedule
 from rl.learner.channel import Packed, Work, unpack
 from rl.learner.deepspeed_learner import DeepSpeedLearner
 from rl.learner.process_group import start_process_group, stop_process_group
 from rl.learner.ranks import LearnerGroup, serve
 from rollout.config import RolloutConfig
+
+
+def correction_config(name: str = "none", **options: Any) -> CorrectionConfig:
+    config: CorrectionConfig = GROUPS["correction"][name].config(**options)
+    return config
 
 
 def run_config(options: dict[str, Any]) -> RunConfig:
@@ -33,6 +40,7 @@ def run_config(options: dict[str, Any]) -> RunConfig:
         model=ModelConfig(path="tiny", dtype=options.get("dtype", "float32")),
         algorithm=method.config(**algorithm),
         learner=LearnerConfig(**learner),
+        correction=correction_config(**options.get("correction", {})),
         rollout=RolloutConfig(**options.get("rollout", {})),
         num_steps=5,
     )

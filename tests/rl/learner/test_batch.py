@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -53,12 +54,15 @@ def row(num_group: int, length: int) -> Row:
         mask=np.ones(length, dtype=np.bool_),
         sampler_logprobs=np.zeros(length, dtype=np.float32),
         advantages=np.zeros(length, dtype=np.float32),
+        ages=np.zeros(length, dtype=np.int32),
         group=num_group,
     )
 
 
 def test_a_row_joins_prompt_and_response() -> None:
-    (first, second) = rows_of([group([7, 8], completion(3)), group([9], completion(1))], [[2], [5]])
+    (first, second) = rows_of(
+        [group([7, 8], completion(3)), group([9], completion(1))], [[2], [5]], 0
+    )
     assert first.token_ids.tolist() == [7, 8, 100, 101, 102]
     assert (first.prompt_length, first.response_length, first.num_tokens) == (2, 3, 5)
     assert first.sampler_logprobs.tolist() == [0, -1, -2]
@@ -68,9 +72,18 @@ def test_a_row_joins_prompt_and_response() -> None:
 
 
 def test_injected_tokens_are_not_trained() -> None:
-    (only,) = rows_of([group([7], completion(5, (1, 3)))], [[1.0]])
+    (only,) = rows_of([group([7], completion(5, (1, 3)))], [[1.0]], 0)
     assert only.mask.tolist() == [True, False, False, True, True]
     assert only.num_trained == 3
+
+
+def test_a_token_is_as_old_as_the_weights_that_sampled_it() -> None:
+    spans = [Span(start=0, stop=2, weight_version=3), Span(start=2, stop=5, weight_version=4)]
+    continued = replace(completion(5), spans=tuple(spans))
+    (trained,) = rows_of([group([7], continued)], [[1.0]], version=5)
+    assert trained.ages.tolist() == [2, 2, 1, 1, 1]
+    (recorded,) = rows_of([group([7], continued)], [[1.0]], version=3)
+    assert recorded.ages.tolist() == [0] * 5
 
 
 def test_weights_are_those_of_the_own_minibatch() -> None:
@@ -108,7 +121,7 @@ def test_held_tokens_are_chosen_over_all_rows_and_never_injected() -> None:
     # Log-probs 0, -1, -2, ...: the first token of the better answer has the largest covariance,
     # then the last one of the worse; position 1 of each is not the policy's.
     better, worse = rows_of(
-        [group([7], completion(6, (1, 2)), completion(6, (1, 2)))], [[1.0, -1.0]]
+        [group([7], completion(6, (1, 2)), completion(6, (1, 2)))], [[1.0, -1.0]], 0
     )
     (first, second) = with_held_tokens([better, worse], 0.1)
     assert (first.held.tolist(), second.held.tolist()) == ([0], [])
@@ -120,13 +133,15 @@ def test_held_tokens_are_chosen_over_all_rows_and_never_injected() -> None:
 
 
 def test_rows_without_a_trained_token_hold_none() -> None:
-    nothing, something = rows_of([group([7], completion(2, (0, 2)), completion(2))], [[1.0, -1.0]])
+    nothing, something = rows_of(
+        [group([7], completion(2, (0, 2)), completion(2))], [[1.0, -1.0]], 0
+    )
     assert [r.held.tolist() for r in with_held_tokens([nothing, something], 1.0)] == [[], [0, 1]]
     assert [r.held.tolist() for r in with_held_tokens([nothing], 1.0)] == [[]]
 
 
 def test_log_ratios_are_those_of_sampled_tokens_alone() -> None:
-    rows = rows_of([group([7], completion(4, (1, 3)), completion(2))], [[0.0, 0.0]])
+    rows = rows_of([group([7], completion(4, (1, 3)), completion(2))], [[0.0, 0.0]], 0)
     reference = [np.array([-0.5, np.nan, np.nan, -1.0], np.float32), np.zeros(2, np.float32)]
     first, second = log_ratios(rows, reference)
     assert first.tolist() == [0.5, -2.0]
@@ -134,7 +149,7 @@ def test_log_ratios_are_those_of_sampled_tokens_alone() -> None:
 
 
 def test_advantages_of_tokens_go_to_the_sampled_ones() -> None:
-    rows = rows_of([group([7], completion(4, (1, 3)), completion(2))], [[9.0, 9.0]])
+    rows = rows_of([group([7], completion(4, (1, 3)), completion(2))], [[9.0, 9.0]], 0)
     first, second = with_token_advantages(rows, [np.array([0.5, 0.25]), np.array([1.0, 2.0])])
     assert first.advantages.tolist() == [0.5, 0.0, 0.0, 0.25]
     assert second.advantages.tolist() == [1.0, 2.0]

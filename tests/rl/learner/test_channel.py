@@ -16,6 +16,7 @@ def row(prompt: int, response: int, seed: int) -> Row:
         mask=random.integers(0, 2, response).astype(np.bool_),
         sampler_logprobs=random.normal(size=response).astype(np.float32),
         advantages=random.normal(size=response).astype(np.float32),
+        ages=random.integers(0, 9, response).astype(np.int32),
         weight=float(np.float32(random.random())),
         group=seed,
         held=np.flatnonzero(random.integers(0, 2, response)).astype(np.int32),
@@ -27,7 +28,7 @@ WORK = st.lists(st.lists(st.lists(ROWS, max_size=3), max_size=3), max_size=3)
 
 
 def same(ours: Row, theirs: Row) -> bool:
-    arrays = ("token_ids", "mask", "sampler_logprobs", "advantages", "held")
+    arrays = ("token_ids", "mask", "sampler_logprobs", "advantages", "ages", "held")
     scalars = ("prompt_length", "weight", "group")
     return all(np.array_equal(getattr(ours, n), getattr(theirs, n)) for n in arrays) and all(
         getattr(ours, name) == getattr(theirs, name) for name in scalars

@@ -15,6 +15,7 @@ def row(mask: list[bool], weight: float) -> Row:
         mask=np.array(mask),
         sampler_logprobs=-np.arange(length, dtype=np.float32),
         advantages=np.full(length, 10 * weight, dtype=np.float32),
+        ages=np.arange(length, dtype=np.int32),
         weight=weight,
     )
 
@@ -25,6 +26,7 @@ def test_responses_follow_each_other() -> None:
     assert flat.weights.tolist() == [0.5, 0.5, 0.25, 0.25, 0.25]
     assert flat.advantages.tolist() == [5, 5, 2.5, 2.5, 2.5]
     assert flat.sampler_logprobs.tolist() == [0, -1, 0, -1, -2]
+    assert flat.ages.tolist() == [0, 1, 0, 1, 2]
     assert flat.rows.tolist() == [0, 0, 1, 1, 1]
     assert flat.lengths.tolist() == [1, 3]
 

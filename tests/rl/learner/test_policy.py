@@ -17,6 +17,7 @@ def row(token_ids: list[int], prompt_length: int) -> Row:
         mask=np.ones(length, dtype=np.bool_),
         sampler_logprobs=np.zeros(length, dtype=np.float32),
         advantages=np.zeros(length, dtype=np.float32),
+        ages=np.zeros(length, dtype=np.int32),
     )
 
 

@@ -49,24 +49,27 @@ def test_one_nan_makes_a_nan_of_every_statistic_wherever_it_stands(values: list[
     assert all(math.isnan(value) for value in statistics.reduce(CPU).values())
 
 
-def row(sampler: list[float]) -> Row:
+def row(sampler: list[float], ages: list[int] | None = None) -> Row:
     return Row(
         token_ids=np.zeros(len(sampler) + 1, dtype=np.int32),
         prompt_length=1,
         mask=np.ones(len(sampler), dtype=np.bool_),
         sampler_logprobs=np.log(np.array(sampler, dtype=np.float32)),
         advantages=np.zeros(len(sampler), dtype=np.float32),
+        ages=np.array(ages or [0] * len(sampler), dtype=np.int32),
         weight=1.0,
     )
 
 
 def test_gap_to_the_sampler_is_reported_per_token_and_per_row() -> None:
     # Probability ratios learner / sampler: 2 and 1 in the first row, 0.5 in the second.
-    flat = flatten([row([0.25, 0.5]), row([0.5]), dummy_row()], CPU)
+    flat = flatten([row([0.25, 0.5]), row([0.5], ages=[2]), dummy_row()], CPU)
     old = torch.tensor([0.5, 0.5, 0.25, 1.0]).log()
     low, high = torch.tensor([1.0, 0, 0, 0]), torch.tensor([0, 0, 1.0, 0])
     diagnostics = Diagnostics()
+    masked = torch.tensor([1.0, 0, 1.0, 0])
     means = {"clip_ratio/low_mean": low, "clip_ratio/high_mean": high}
+    means["correction/masked_ratio"] = masked
     diagnostics.add(flat, means, ratio=torch.tensor([1.0, 1.1, 0.9, 5.0]), old_logprobs=old)
     found = diagnostics.reduce(CPU)
     log2 = float(np.log(2))
@@ -85,6 +88,11 @@ def test_gap_to_the_sampler_is_reported_per_token_and_per_row() -> None:
         "sampling/importance_sampling_ratio/min": 0.5,
         "sampling/kl": 0.0,
         "sampling/k3_kl": 0.5 / 3,
+        "sampling/k3_kl_fresh": (1 - log2) / 2,
+        "sampling/k3_kl_stale": log2 - 0.5,
+        "sampling/fresh_ratio": 2 / 3,
+        "correction/masked_ratio": 2 / 3,
+        "correction/masked_sequences": 1 / 2,
         "sampling/prob_difference_max": 0.25,
         "sampling/chi2_token": 5.25 / 3 - 1,
         "sampling/effective_sample_size": 3.5**2 / (3 * 5.25),
@@ -92,3 +100,17 @@ def test_gap_to_the_sampler_is_reported_per_token_and_per_row() -> None:
         "sampling/perplexity_ratio": (2**-0.5 + 2) / 2,
     }
     assert found == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(("age", "absent"), [(0, "stale"), (3, "fresh")])
+def test_a_mean_over_tokens_of_an_age_that_none_has_is_left_out(age: int, absent: str) -> None:
+    flat = flatten([row([0.25, 0.5], ages=[age, age])], CPU)
+    nothing = torch.zeros(2)
+    names = ("clip_ratio/low_mean", "clip_ratio/high_mean", "correction/masked_ratio")
+    diagnostics = Diagnostics()
+    diagnostics.add(flat, dict.fromkeys(names, nothing), torch.ones(2), flat.sampler_logprobs)
+    found = diagnostics.reduce(CPU)
+    assert f"sampling/k3_kl_{absent}" not in found
+    assert found["sampling/fresh_ratio"] == float(age == 0)
+    (present,) = {"sampling/k3_kl_fresh", "sampling/k3_kl_stale"} & found.keys()
+    assert found[present] == found["sampling/k3_kl"] == 0

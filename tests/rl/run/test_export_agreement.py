@@ -38,7 +38,7 @@ def test_export_run_engine_and_fresh_engine_decode_the_same_tokens(
     rollouts = lab_weights.sample(32, 48)
     groups = [Group(prompt=p, completions=(c,)) for p, c in rollouts]
     advantages = [[1.0 if index % 2 else -1.0] for index in range(len(groups))]
-    learner.update(split_minibatches(rows_of(groups, advantages), 1, token_mean))
+    learner.update(split_minibatches(rows_of(groups, advantages, 0), 1, token_mean))
     learner.publish(lab_weights.transfer, lab_weights.engine.weight_version + 1)
     learner.export(tmp_path / "export")
     exported = AutoModelForCausalLM.from_pretrained(tmp_path / "export").eval()

@@ -30,6 +30,8 @@ HEALTHY = {
     "frac_reward_zero_std": 0.4,
     "completions/mean_length": 100.0,
     "completions/frac_all_clipped": 0.0,
+    "sampling/k3_kl_fresh": 0.0,
+    "sampling/k3_kl_stale": 0.0,
 }
 
 
@@ -71,6 +73,9 @@ def test_there_is_one_check_for_every_guard_of_the_options() -> None:
         # (0 + 0.6 + 0.6) / 3 = 0.4, then 0.6 > 0.5
         ("all_truncated", "completions/frac_all_clipped", [0, 0.6, 0.6, 0.6], 4),
         ("zero_variance", "frac_reward_zero_std", [0.8, 0.9, 0.9, 0.95], 4),
+        # (0 + 0.01 + 0.01) / 3 < 0.01, then (0.01 + 0.01 + 0.02) / 3 > 0.01
+        ("engine_mismatch", "sampling/k3_kl_fresh", [0, 0.01, 0.01, 0.02], 4),
+        ("stale_policy", "sampling/k3_kl_stale", [0.04, 0.05, 0.05, 0.06], 4),
         ("non_finite", "skipped_updates", [0, 0, 1], 3),
         ("non_finite", "loss", [0.1, math.nan], 2),
         ("non_finite", "grad_norm", [0.1, 0.1, math.inf], 3),
@@ -96,6 +101,47 @@ def test_message_has_figures_cause_and_the_setting_to_change() -> None:
 
 def test_a_fall_in_the_second_step_is_measured_from_the_first() -> None:
     assert first_alarm(history("accuracy", [0.9, 0.2]), "accuracy_fall") == 2
+
+
+FRESH, STALE = "sampling/k3_kl_fresh", "sampling/k3_kl_stale"
+
+
+def aged(fresh: float | None, stale: float | None) -> list[Row]:
+    """Three steps whose k3 is as given, left out where None."""
+    columns = {name: value for name, value in ((FRESH, fresh), (STALE, stale)) if value is not None}
+    healthy = {name: value for name, value in HEALTHY.items() if name not in (FRESH, STALE)}
+    return [{**healthy, **columns, "step": float(step)} for step in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("fresh", "stale", "guards"),
+    [
+        (0.2, 0.2, ["engine_mismatch"]),  # older tokens show no more than the engine's part
+        (1e-9, 0.2, ["stale_policy"]),
+        (0.2, 0.4, ["engine_mismatch", "stale_policy"]),
+        (0.2, None, ["engine_mismatch"]),
+        (None, 0.2, ["stale_policy"]),
+        (None, None, []),
+    ],
+)
+def test_the_engine_and_old_weights_are_told_apart(
+    fresh: float | None, stale: float | None, guards: list[str]
+) -> None:
+    assert raised(aged(fresh, stale)) == guards
+
+
+def test_an_alarm_of_old_weights_says_what_is_known_of_the_engine() -> None:
+    (known,) = alarms(aged(0.005, 0.2), CONFIG)
+    assert "k3 0.195 nats a token of older weights" in known.message
+    assert "(allowed 0.05; the engine's part, 0.005, is taken off)" in known.message
+    (unknown,) = alarms(aged(None, 0.2), CONFIG)
+    assert "no token of the weights in force shows the engine's part" in unknown.message
+
+
+def test_a_step_without_fresh_tokens_leaves_the_others_of_the_window_to_judge_by() -> None:
+    first, second, third = aged(0.2, 0.2)
+    without = {name: value for name, value in second.items() if name != FRESH}
+    assert raised([first, without, third]) == ["engine_mismatch"]
 
 
 def test_bad_steps_are_tolerated_up_to_the_threshold() -> None:

@@ -184,7 +184,7 @@ def charged(algorithm: AlgorithmConfig) -> tuple[list[list[float]], dict[str, fl
     run = cast(Run, SimpleNamespace(config=RunConfig(algorithm=algorithm), learner=learner))
     groups = [group("p", completion("a", 2), completion("b", 1))]
     scores, advantages = [[score(True), score(False)]], [[0.7, -0.7]]
-    rows, metrics = with_kl(run, rows_of(groups, advantages), advantages, scores)
+    rows, metrics = with_kl(run, rows_of(groups, advantages, 0), advantages, scores)
     return [row.advantages.tolist() for row in rows], metrics
 
 
