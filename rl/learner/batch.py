@@ -18,23 +18,16 @@ from rl.config import AlgorithmConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One completion as a training example of n = prompt_length + T tokens.
+class TokenRow:
+    """One completion of n = prompt_length + T tokens, of which those under `mask` [T] train.
 
-    `mask` [T] is True on tokens that train: those that the policy sampled. `advantages` [T] are
-    per token. `weight` is the factor of the row's token sum in the loss of its minibatch. Rows of
-    equal `group` answer one prompt and share a minibatch. `held` are the positions [K] of the
-    tokens that KL-Cov holds.
+    `weight` is the factor of the row's token sum in the loss of its minibatch.
     """
 
     token_ids: TokenIds
     prompt_length: int
     mask: NDArray[np.bool_]
-    sampler_logprobs: LogProbs
-    advantages: NDArray[np.float32]
     weight: float = 0.0
-    group: int = 0
-    held: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
 
     @property
     def num_tokens(self) -> int:
@@ -48,6 +41,20 @@ class Row:
     @property
     def num_trained(self) -> int:
         return int(self.mask.sum())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row(TokenRow):
+    """A completion as the policy trains on it: `mask` is True on tokens that the policy sampled.
+
+    `advantages` [T] are per token. Rows of equal `group` answer one prompt and share a minibatch.
+    `held` are the positions [K] of the tokens that KL-Cov holds.
+    """
+
+    sampler_logprobs: LogProbs
+    advantages: NDArray[np.float32]
+    group: int = 0
+    held: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
 
 
 def minibatches_of(

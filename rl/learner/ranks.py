@@ -20,8 +20,8 @@ from torch import Tensor
 from data.types import LogProbs
 from rl.config import RunConfig
 from rl.errors import RankError
-from rl.learner.batch import Row
-from rl.learner.channel import Channel, Command, Work
+from rl.learner.batch import Row, TokenRow
+from rl.learner.channel import AnyRow, Channel, Command, Work
 from rl.learner.deepspeed_learner import DeepSpeedLearner
 from rl.learner.microbatches import MicroBatches, plan_microbatches
 from rl.learner.process_group import Ranks
@@ -51,7 +51,7 @@ class LearnerGroup:
         plans = [self._plan(rows) for rows in minibatches]
         with self._command("update"):
             metrics = self._learner.update(
-                self._channel.scatter(self._works(list(zip(minibatches, plans, strict=True))))
+                self._channel.scatter(self._works(list(zip(minibatches, plans, strict=True))), Row)
             )
         return metrics | plan_metrics(minibatches, plans)
 
@@ -59,7 +59,7 @@ class LearnerGroup:
         """Log-probs [T] of every row's response, in the order of `rows`."""
         plan = self._plan(rows)
         with self._command("logprobs"):
-            (mine,) = self._channel.scatter(self._works([(rows, plan)]))
+            (mine,) = self._channel.scatter(self._works([(rows, plan)]), Row)
             gathered = self._channel.gather(joined(self._learner.logprobs(mine)))
         return in_order(rows, plan, gathered)
 
@@ -67,7 +67,7 @@ class LearnerGroup:
         """State values [T] of every row's response tokens, in the order of `rows`."""
         plan = self._plan(rows)
         with self._command("values"):
-            (mine,) = self._channel.scatter(self._works([(rows, plan)]))
+            (mine,) = self._channel.scatter(self._works([(rows, plan)]), Row)
             gathered = self._channel.gather(joined(self._learner.values(mine)))
         return in_order(rows, plan, gathered)
 
@@ -120,11 +120,13 @@ class LearnerGroup:
             yield
         self._busy = False
 
-    def _plan(self, rows: Sequence[Row]) -> list[MicroBatches]:
+    def _plan(self, rows: Sequence[TokenRow]) -> list[MicroBatches]:
         lengths = [row.num_tokens for row in rows]
         return plan_microbatches(lengths, self._num_ranks, self._max_tokens)
 
-    def _works(self, planned: Sequence[tuple[Sequence[Row], list[MicroBatches]]]) -> list[Work]:
+    def _works(
+        self, planned: Sequence[tuple[Sequence[AnyRow], list[MicroBatches]]]
+    ) -> list[Work[AnyRow]]:
         return [
             [[[rows[i] for i in micro] for micro in plan[rank]] for rows, plan in planned]
             for rank in range(self._num_ranks)
@@ -151,11 +153,11 @@ def follow(learner: DeepSpeedLearner, channel: Channel, command: Command) -> Non
     """This rank's part of `command`."""
     match command:
         case {"name": "update"}:
-            learner.update(channel.scatter(None))
+            learner.update(channel.scatter(None, Row))
         case {"name": "logprobs"}:
-            channel.gather(joined(learner.logprobs(channel.scatter(None)[0])))
+            channel.gather(joined(learner.logprobs(channel.scatter(None, Row)[0])))
         case {"name": "values"}:
-            channel.gather(joined(learner.values(channel.scatter(None)[0])))
+            channel.gather(joined(learner.values(channel.scatter(None, Row)[0])))
         case {"name": "publish", "version": int(version)}:
             learner.publish(None, version)
         case {"name": "fingerprints"}:
@@ -200,7 +202,7 @@ def joined(microbatches: Sequence[Sequence[LogProbs]]) -> LogProbs:
 
 
 def in_order(
-    rows: Sequence[Row], plan: Sequence[MicroBatches], gathered: Sequence[LogProbs]
+    rows: Sequence[TokenRow], plan: Sequence[MicroBatches], gathered: Sequence[LogProbs]
 ) -> list[LogProbs]:
     """Undoes `plan`: one array per row from each rank's joined arrays."""
     found: dict[int, LogProbs] = {}
@@ -212,7 +214,7 @@ def in_order(
 
 
 def plan_metrics(
-    minibatches: Sequence[Sequence[Row]], plans: Sequence[Sequence[MicroBatches]]
+    minibatches: Sequence[Sequence[TokenRow]], plans: Sequence[Sequence[MicroBatches]]
 ) -> dict[str, float]:
     """Forward passes of one rank, and the share of their tokens that is padding."""
     padded = real = 0

@@ -14,6 +14,7 @@ import torch
 from data.config import ModelConfig
 from rl.algorithms.grpo import GrpoConfig
 from rl.config import KlEstimator, LearnerConfig, LoraConfig, RunConfig, Schedule
+from rl.learner.batch import Row
 from rl.learner.channel import Packed, Work, unpack
 from rl.learner.deepspeed_learner import DeepSpeedLearner
 from rl.learner.process_group import start_process_group, stop_process_group
@@ -40,7 +41,7 @@ def run_config(options: dict[str, Any]) -> RunConfig:
 def read_steps(recording: Path) -> Work:
     """Per recorded step its minibatches of weighted rows."""
     arrays = np.load(recording)
-    return unpack(Packed(arrays["integers"], arrays["floats"]))
+    return unpack(Packed(arrays["integers"], arrays["floats"]), Row)
 
 
 def replay(group: LearnerGroup, steps: Work) -> dict[str, Any]:
