@@ -43,7 +43,7 @@ from rewards.verifiers.exact import ExactConfig
 from rewards.verifiers.math import MathConfig
 from rewards.verifiers.multiple_choice import MultipleChoiceConfig
 from rewards.verifiers.string import StringConfig
-from rl.algorithms.table import ALGORITHMS
+from rl.algorithms.table import ACTOR_CRITICS, ALGORITHMS
 from rl.config import (
     ConstantLimitConfig,
     CorrectionConfig,
@@ -125,6 +125,10 @@ GROUPS: Groups = {
     "algorithm": {
         name: Option(algorithm.config, algorithm.advantages)
         for name, algorithm in ALGORITHMS.items()
+    }
+    | {
+        name: Option(algorithm.config, algorithm.estimate)
+        for name, algorithm in ACTOR_CRITICS.items()
     },
     "correction": {
         "none": Option(CorrectionConfig, "rl.algorithms.correction:uncorrected"),

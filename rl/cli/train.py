@@ -18,7 +18,7 @@ from data.sampler import PromptSampler
 from data.types import Prompt
 from rewards.protocols import Verifier
 from rl.algorithms.dynamic_sampling import Oversampling
-from rl.algorithms.table import group_advantages
+from rl.algorithms.table import group_advantages, token_advantages
 from rl.cli.generating import group_sampling, stream_settings, windows
 from rl.cli.host import Host
 from rl.cli.inputs import Inputs, read_inputs
@@ -35,13 +35,14 @@ from rl.cli.options import build
 from rl.cli.problems import LAB, model_path
 from rl.cli.recipe import RecipeError
 from rl.cli.record import given_recording, own_recording
-from rl.config import RunConfig
+from rl.config import ActorCriticConfig, RunConfig
 from rl.errors import Interrupted
 from rl.evaluate.evaluation import Evaluation
 from rl.learner.deepspeed_learner import DeepSpeedLearner
 from rl.learner.process_group import start_process_group, stop_process_group
 from rl.learner.ranks import LearnerGroup, serve
 from rl.limits.limit import Limit
+from rl.run.credit import Credit, critic_credit, group_credit
 from rl.run.guards import Watch, read_history
 from rl.run.interrupts import Interrupts
 from rl.run.journal import Journal
@@ -163,7 +164,7 @@ def run_job(
             reward=build_reward(
                 config, parts, host.loop, memory, recorded.references if recorded else None
             ),
-            advantages=group_advantages(config.algorithm),
+            credit=build_credit(config, learner),
             learner=learner,
             transfer=engine,
             interrupts=interrupts,
@@ -201,6 +202,14 @@ def start_journal(parts: ExitStack, config: RunConfig, start: Start, resolved: s
     )
     parts.callback(journal.flush)
     return journal
+
+
+def build_credit(config: RunConfig, learner: LearnerGroup) -> Credit:
+    """What tokens are worth: by the groups' scores, or by the values of the learner's critic."""
+    algorithm = config.algorithm
+    if isinstance(algorithm, ActorCriticConfig):
+        return critic_credit(config, algorithm, token_advantages(algorithm), learner.values)
+    return group_credit(config, group_advantages(algorithm))
 
 
 def supervise(

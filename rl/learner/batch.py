@@ -7,6 +7,7 @@ micro-batches of every rank
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,9 @@ class TokenRow:
         return int(self.mask.sum())
 
 
+AnyRow = TypeVar("AnyRow", bound=TokenRow)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row(TokenRow):
     """A completion as the policy trains on it: `mask` is True on tokens that the policy sampled.
@@ -57,14 +61,22 @@ class Row(TokenRow):
     held: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueRow(TokenRow):
+    """A finished response as the critic trains on it: every sampled token of all its windows.
+
+    `old_values` [T] are those that the update starts from, `returns` [T] those to learn.
+    """
+
+    old_values: NDArray[np.float32]
+    returns: NDArray[np.float32]
+
+
 def minibatches_of(
-    groups: Sequence[Group],
-    advantages: Sequence[Sequence[float]],
-    algorithm: AlgorithmConfig,
-    weigh: RowWeights,
+    rows: Sequence[Row], algorithm: AlgorithmConfig, weigh: RowWeights
 ) -> list[list[Row]]:
     """The rows of an update, minibatch by minibatch, with all that `algorithm` trains them by."""
-    minibatches = split_minibatches(rows_of(groups, advantages), algorithm.num_minibatches, weigh)
+    minibatches = split_minibatches(rows, algorithm.num_minibatches, weigh)
     if not algorithm.kl_cov_fraction:
         return minibatches
     return [with_held_tokens(rows, algorithm.kl_cov_fraction) for rows in minibatches]
@@ -119,7 +131,7 @@ def split_minibatches(rows: Sequence[Row], num: int, weigh: RowWeights) -> list[
     ]
 
 
-def weighted(rows: Sequence[Row], weigh: RowWeights) -> list[Row]:
+def weighted(rows: Sequence[AnyRow], weigh: RowWeights) -> list[AnyRow]:
     """`rows`, the rows of one optimizer step, with the weights that `weigh` gives them."""
     weights = weigh([row.num_trained for row in rows])
     return [replace(row, weight=weight) for row, weight in zip(rows, weights, strict=True)]
@@ -142,6 +154,15 @@ def with_held_tokens(rows: Sequence[Row], fraction: float) -> list[Row]:
     ]
 
 
+def value_minibatches(
+    rows: Sequence[ValueRow], num: int, weigh: RowWeights
+) -> list[list[ValueRow]]:
+    """`rows` in at most `num` minibatches whose sizes differ by one, weighted; none of no rows."""
+    num = min(num, len(rows))
+    bounds = [len(rows) * part // num for part in range(num + 1)] if num else []
+    return [weighted(rows[start:stop], weigh) for start, stop in pairwise(bounds)]
+
+
 def dummy_row() -> Row:
     """A row of two tokens that trains nothing: a rank without work runs it in step with others."""
     return Row(
@@ -150,4 +171,15 @@ def dummy_row() -> Row:
         mask=np.zeros(1, dtype=np.bool_),
         sampler_logprobs=np.zeros(1, dtype=np.float32),
         advantages=np.zeros(1, dtype=np.float32),
+    )
+
+
+def dummy_value_row() -> ValueRow:
+    """As `dummy_row`, for the critic."""
+    return ValueRow(
+        token_ids=np.zeros(2, dtype=np.int32),
+        prompt_length=1,
+        mask=np.zeros(1, dtype=np.bool_),
+        old_values=np.zeros(1, dtype=np.float32),
+        returns=np.zeros(1, dtype=np.float32),
     )

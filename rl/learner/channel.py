@@ -6,7 +6,7 @@ to the longest rank and scattered; log-probs come back in one float32 buffer per
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from typing import Any, NamedTuple, TypeVar, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
 import torch
@@ -16,10 +16,8 @@ from torch import Tensor
 
 from data.types import LogProbs, TokenIds
 from data.wire import decode, encode
-from rl.learner.batch import TokenRow
+from rl.learner.batch import AnyRow, TokenRow
 from rl.learner.process_group import Ranks
-
-AnyRow = TypeVar("AnyRow", bound=TokenRow)
 
 Work = list[list[list[AnyRow]]]
 """Rows of one rank: its micro-batches, per minibatch."""

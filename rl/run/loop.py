@@ -1,4 +1,4 @@
-"""The training loop: draw, limit, roll out, score, advantages, batch, update, publish, log.
+"""The training loop: draw, limit, roll out, score, credit, update, publish, log.
 
 Rank 0 runs it; the other ranks serve the learner (`rl.learner.ranks`). A method changes the parts
 of `Run`, never this file. The synchronous loop is the asynchronous one at staleness 0: the stream
@@ -13,14 +13,12 @@ from data.memory import PromptMemory
 from data.sampler import PromptSampler
 from data.types import Group, Score, Verdict
 from rewards.protocols import Reward
-from rl.algorithms.aggregation import row_weights
 from rl.algorithms.dynamic_sampling import Oversampling
-from rl.algorithms.group import Advantages
 from rl.config import RunConfig
 from rl.errors import NoBatchError
-from rl.learner.batch import minibatches_of
 from rl.learner.ranks import LearnerGroup
 from rl.limits.limit import Limit
+from rl.run.credit import Credit, train_on
 from rl.run.interrupts import Interrupts
 from rl.run.probe import Probe
 from rl.run.stopwatch import Stopwatch
@@ -53,7 +51,7 @@ class Run:
     limit: Limit
     stream: Stream
     reward: Reward
-    advantages: Advantages
+    credit: Credit
     learner: LearnerGroup
     transfer: Transfer
     probe: Probe
@@ -88,18 +86,15 @@ AfterStep = Callable[[Run, Step], None]
 
 def train(run: Run, first_step: int, after_step: AfterStep) -> None:
     """Trains from `first_step` to `config.num_steps`."""
-    algorithm = run.config.algorithm
-    weigh = row_weights(algorithm.aggregation, run.config.limit.max_response_tokens)
     for index in range(first_step, run.config.num_steps):
         watch = Stopwatch()
         with run.interrupts.allowed(), watch("rollout"):
             groups, verdicts, kept_share = roll_out(run, index)
         with run.interrupts.allowed(), watch("score"):
             scores = run.reward(groups, verdicts)
-            advantages = run.advantages(groups, scores)
-            minibatches = minibatches_of(groups, advantages, algorithm, weigh)
         with watch("learn"):
-            metrics = run.learner.update(minibatches)
+            batch = run.credit(groups, scores, index)
+            metrics = train_on(run.learner, batch)
         with watch("sync"):
             run.learner.publish(run.transfer, index + 1)
         with watch("probe"):
@@ -114,7 +109,7 @@ def train(run: Run, first_step: int, after_step: AfterStep) -> None:
                 groups=groups,
                 verdicts=verdicts,
                 scores=scores,
-                advantages=advantages,
+                advantages=batch.advantages,
                 metrics=metrics,
                 seconds=watch.seconds,
             ),

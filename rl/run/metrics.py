@@ -63,7 +63,9 @@ METRICS: dict[str, Metric] = {
     "num_tokens": Metric("prompt and sampled tokens since the start of the run", "tokens"),
     "step_tokens": Metric("tokens sampled for this step's batch", "tokens"),
     # Optimization.
-    "loss": Metric("what the optimizer minimizes, mean over the minibatches"),
+    "loss": Metric(
+        "what the optimizer minimizes, mean over the minibatches; the critic's while it warms up"
+    ),
     "grad_norm": Metric("norm of the gradient before clipping"),
     "skipped_updates": Metric("optimizer steps left out: their gradient was not finite"),
     "learning_rate": Metric("learning rate of the last optimizer step"),
@@ -81,6 +83,15 @@ METRICS: dict[str, Metric] = {
     "microbatches": Metric("forward passes of one rank in this step"),
     "padding_share": Metric("share of the learner's tokens that are padding", "share"),
     "weights/l2": Metric("norm of all weights: a fingerprint of the model"),
+    # The critic, under verl's names.
+    "critic/vf_loss": Metric("the critic's loss, mean over its minibatches"),
+    "critic/vf_clipfrac": Metric("share of tokens whose value is pushed no further", "share"),
+    "critic/vf_explained_var": Metric("1 - var(return - value) / var(return), before the update"),
+    "critic/vpred_mean": Metric("mean value of the trained tokens, during the update"),
+    "critic/values/mean": Metric("mean value of the trained tokens, before the update"),
+    "critic/returns/mean": Metric("mean of what their values are to become"),
+    "critic/grad_norm": Metric("norm of the critic's gradient before clipping"),
+    "critic/skipped_updates": Metric("steps of the critic left out: gradient not finite"),
     # Engine against learner.
     "sampling/sampling_logp_difference/mean": Metric("mean |engine - learner| log-prob", "nats"),
     "sampling/sampling_logp_difference/max": Metric("largest |engine - learner|", "nats"),
@@ -116,8 +127,8 @@ METRICS: dict[str, Metric] = {
     # Time.
     "step_time": Metric("the whole step", "s", varies=True),
     "time/rollout": Metric("waiting for judged groups", "s", varies=True),
-    "time/score": Metric("reward, advantages and batch", "s", varies=True),
-    "time/learn": Metric("old log-probs and optimizer steps", "s", varies=True),
+    "time/score": Metric("the reward", "s", varies=True),
+    "time/learn": Metric("values, advantages, old log-probs and optimizer steps", "s", varies=True),
     "time/sync": Metric("weights from learner to engines", "s", varies=True),
     "time/judge": Metric(
         "judging, summed over the verifier's processes; runs beside the rollout, not in step_time",
@@ -164,6 +175,8 @@ CONDITIONS: dict[str, str] = {
     "kl": "algorithm.kl_coefficient > 0",
     "kl_cov": "algorithm.kl_cov_fraction > 0",
     "correction/": "correction=truncated",
+    "critic/": "the algorithm has a critic",
+    "critic/vf_explained_var": "the algorithm has a critic, and returns differ",
     "probe/max_logprob_gap": "rollout.probe_tokens > 0",
     "guards/restored_step": "a guard restored an earlier checkpoint",
     "time/evaluate": HELD_OUT,

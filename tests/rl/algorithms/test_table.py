@@ -3,8 +3,15 @@ from rl.algorithms.dr_grpo import DrGrpoConfig
 from rl.algorithms.gdpo import GdpoConfig
 from rl.algorithms.grpo import GrpoConfig
 from rl.algorithms.o1_pruner import O1PrunerCodeConfig, O1PrunerConfig
+from rl.algorithms.ppo import PpoConfig
 from rl.algorithms.rloo import RlooConfig
-from rl.algorithms.table import ALGORITHMS, group_advantages
+from rl.algorithms.table import (
+    ACTOR_CRITICS,
+    ALGORITHMS,
+    group_advantages,
+    known_advantages,
+)
+from rl.algorithms.vapo import VapoConfig
 from tests.rl.algorithms.scored import scored
 
 SCORED = scored([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
@@ -35,3 +42,15 @@ def test_names_of_the_group_are_those_of_the_recipes() -> None:
         "o1_pruner": O1PrunerConfig,
         "o1_pruner_code": O1PrunerCodeConfig,
     }
+    assert {name: algorithm.config for name, algorithm in ACTOR_CRITICS.items()} == {
+        "ppo": PpoConfig,
+        "vapo": VapoConfig,
+    }
+
+
+def test_a_critic_is_taken_to_know_the_mean_reward_of_a_prompt() -> None:
+    assert known_advantages(PpoConfig())(*scored([[1.0, 0.0], [3.0, 5.0]])) == [
+        [0.5, -0.5],
+        [-1.0, 1.0],
+    ]
+    assert known_advantages(RlooConfig())(*SCORED) == group_advantages(RlooConfig())(*SCORED)

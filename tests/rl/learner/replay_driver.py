@@ -13,7 +13,8 @@ import torch
 
 from data.config import ModelConfig
 from rl.algorithms.grpo import GrpoConfig
-from rl.config import KlEstimator, LearnerConfig, LoraConfig, RunConfig, Schedule
+from rl.algorithms.ppo import PpoConfig
+from rl.config import CriticConfig, KlEstimator, LearnerConfig, LoraConfig, RunConfig, Schedule
 from rl.learner.batch import Row
 from rl.learner.channel import Packed, Work, unpack
 from rl.learner.deepspeed_learner import DeepSpeedLearner
@@ -29,9 +30,12 @@ def run_config(options: dict[str, Any]) -> RunConfig:
     learner["schedule"] = Schedule[learner.get("schedule", "constant")]
     algorithm = {"num_minibatches": 2} | options.get("algorithm", {})
     algorithm["kl_estimator"] = KlEstimator[algorithm.get("kl_estimator", "k3")]
+    critic = options.get("critic")
     return RunConfig(
         model=ModelConfig(path="tiny", dtype=options.get("dtype", "float32")),
-        algorithm=GrpoConfig(**algorithm),
+        algorithm=GrpoConfig(**algorithm)
+        if critic is None
+        else PpoConfig(critic=CriticConfig(**critic), **algorithm),
         learner=LearnerConfig(**learner),
         rollout=RolloutConfig(**options.get("rollout", {})),
         num_steps=5,

@@ -54,7 +54,7 @@ def new_run() -> Run:
         limit=build_limit(ConstantLimitConfig()),
         stream=cast(Any, IdleStream()),
         reward=parts,
-        advantages=parts,
+        credit=parts,
         learner=cast(Any, Learner()),
         transfer=parts,
         probe=parts,

@@ -62,7 +62,7 @@ class Parts:
             limit=build_limit(ConstantLimitConfig(max_response_tokens=5)),
             stream=self.stream,
             reward=unused,
-            advantages=unused,
+            credit=unused,
             learner=unused,
             transfer=unused,
             probe=unused,
