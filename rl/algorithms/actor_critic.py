@@ -15,7 +15,8 @@ class Responses:
     `rewards` [B] are 0 for responses that go on in the next step, which are not `finished` [B].
     `values` [B, T] are of the state before each token, `after` [B] of the state after the last.
     `sampled` [B, T] are the policy's own tokens and `trained` [B, T] those of them that are to be
-    credited: all of them, or those of this step's window. `lengths` [B] counts the sampled ones.
+    credited: all of them, or those of this step's window. `lengths` [B] are those of the whole
+    responses, as far as they are known.
     """
 
     rewards: Floats

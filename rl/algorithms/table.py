@@ -12,6 +12,7 @@ from rl.algorithms.grpo import GrpoConfig, grpo
 from rl.algorithms.o1_pruner import O1PrunerCodeConfig, O1PrunerConfig, o1_pruner
 from rl.algorithms.ppo import PpoConfig, ppo
 from rl.algorithms.rloo import RlooConfig, rloo
+from rl.algorithms.tppo import TPpoConfig, tppo
 from rl.algorithms.vapo import VapoConfig, vapo
 from rl.config import ActorCriticConfig, AlgorithmConfig
 
@@ -43,6 +44,7 @@ class ActorCritic(NamedTuple):
 ACTOR_CRITICS: dict[str, ActorCritic] = {
     "ppo": ActorCritic(PpoConfig, ppo),
     "vapo": ActorCritic(VapoConfig, vapo),
+    "tppo": ActorCritic(TPpoConfig, tppo),
 }
 
 

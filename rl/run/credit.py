@@ -100,7 +100,7 @@ def critic_credit(
         states = values(rows)
         rewards = [reward for of_group in totals(scores) for reward in of_group]
         masks = [trained(c, version) for group in everything for c in group.completions]
-        responses = responses_of(rows, states, rewards, masks)
+        responses = responses_of(rows, states, rewards, masks, config.rollout.window_tokens)
         targets = value_targets(responses, algorithm.discount, critic.target_lambda)
         ended = len(rewards)
         value_rows = list(map(value_row, rows[:ended], states[:ended], targets[:ended]))
@@ -123,20 +123,23 @@ def responses_of(
     states: Sequence[Values],
     rewards: Sequence[float],
     trained: Sequence[NDArray[np.bool_]],
+    window: int,
 ) -> Responses:
     """The rows [B] as the formulas read them; the first ones have `rewards`, the others go on.
 
-    Values before each token and after the last are `states` [B][T + 1].
+    Values before each token and after the last are `states` [B][T + 1]. A response that goes on is
+    taken to end in the middle of its next `window`, as in T-PPO's recipe.
     """
-    num_begun = len(rows) - len(rewards)
+    finished = np.arange(len(rows)) < len(rewards)
+    lengths = np.array([row.num_trained for row in rows], np.float64)
     return Responses(
-        rewards=np.array([*rewards, *[0.0] * num_begun]),
+        rewards=np.array([*rewards, *[0.0] * (len(rows) - len(rewards))]),
         values=padded([of_row[:-1].astype(np.float64) for of_row in states]),
         after=np.array([of_row[-1] for of_row in states], np.float64),
         sampled=padded([row.mask for row in rows]),
         trained=padded(trained),
-        finished=np.arange(len(rows)) < len(rewards),
-        lengths=np.array([row.num_trained for row in rows], np.float64),
+        finished=finished,
+        lengths=np.where(finished, lengths, lengths + window / 2),
     )
 
 

@@ -25,6 +25,7 @@ from rl.run.stopwatch import Stopwatch
 from rollout.samplings import Request
 from rollout.stream import Judged, Stream
 from rollout.transfer import Transfer
+from rollout.windows.stream import WindowStream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,10 @@ class Step:
     seconds: dict[str, float]
 
 
+RolledOut = tuple[list[Group], list[list[Verdict]], float]
+"""The judged groups of one update, and the share of the judged groups that was kept."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """The parts that the loop calls, each behind its own seam."""
@@ -50,6 +55,7 @@ class Run:
     oversampling: Oversampling
     limit: Limit
     stream: Stream
+    roll_out: "Callable[[Run, int], RolledOut]"
     reward: Reward
     credit: Credit
     learner: LearnerGroup
@@ -89,7 +95,7 @@ def train(run: Run, first_step: int, after_step: AfterStep) -> None:
     for index in range(first_step, run.config.num_steps):
         watch = Stopwatch()
         with run.interrupts.allowed(), watch("rollout"):
-            groups, verdicts, kept_share = roll_out(run, index)
+            groups, verdicts, kept_share = run.roll_out(run, index)
         with run.interrupts.allowed(), watch("score"):
             scores = run.reward(groups, verdicts)
         with watch("learn"):
@@ -116,11 +122,8 @@ def train(run: Run, first_step: int, after_step: AfterStep) -> None:
         )
 
 
-def roll_out(run: Run, step: int) -> tuple[list[Group], list[list[Verdict]], float]:
-    """The judged groups of one update, and the share of the judged groups that was kept.
-
-    Draws again for groups that the stream dropped.
-    """
+def roll_out(run: Run, step: int) -> RolledOut:
+    """Whole groups. Draws again for groups that the stream dropped."""
     wanted, updates_left = run.config.prompts_per_step, run.config.num_steps - step - 1
     judged: list[Judged] = []
     for _ in range(run.config.rollout.max_resampling_rounds):
@@ -139,3 +142,20 @@ def roll_out(run: Run, step: int) -> tuple[list[Group], list[list[Verdict]], flo
         "too easy or too hard for this policy: set algorithm.dynamic_sampling=false, other data, "
         "or a higher rollout.max_resampling_rounds"
     )
+
+
+def roll_out_windows(stream: WindowStream, run: Run, step: int) -> RolledOut:
+    """One window of all that is under way; the responses that ended in it, by prompt.
+
+    Those that go on wait in the stream (`WindowStream.begun`).
+    """
+    prompts = run.sampler.draw(stream.room(run.config.num_steps - step - 1))
+    stream.submit(Request(prompt=p, limit=run.limit.limit(p, step), step=step) for p in prompts)
+    judged = stream.next_windows()
+    if not judged:
+        raise NoBatchError(
+            f"step {step}: every response was aborted or not judged, so that there is nothing to "
+            "train on; look at history.jsonl and at the verifier"
+        )
+    kept_share = stream.end_step()
+    return [j.group for j in judged], [list(j.verdicts) for j in judged], kept_share

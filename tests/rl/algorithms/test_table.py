@@ -11,6 +11,7 @@ from rl.algorithms.table import (
     group_advantages,
     known_advantages,
 )
+from rl.algorithms.tppo import TPpoConfig
 from rl.algorithms.vapo import VapoConfig
 from tests.rl.algorithms.scored import scored
 
@@ -45,6 +46,7 @@ def test_names_of_the_group_are_those_of_the_recipes() -> None:
     assert {name: algorithm.config for name, algorithm in ACTOR_CRITICS.items()} == {
         "ppo": PpoConfig,
         "vapo": VapoConfig,
+        "tppo": TPpoConfig,
     }
 
 

@@ -54,6 +54,7 @@ def new_run() -> Run:
         limit=build_limit(ConstantLimitConfig()),
         stream=cast(Any, IdleStream()),
         reward=parts,
+        roll_out=parts,
         credit=parts,
         learner=cast(Any, Learner()),
         transfer=parts,

@@ -1,6 +1,7 @@
 """How the loop asks for the groups of an update."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,13 +14,16 @@ from rl.algorithms.dynamic_sampling import Oversampling
 from rl.config import ConstantLimitConfig, OversamplingConfig, RunConfig
 from rl.errors import NoBatchError
 from rl.limits.constant import build_limit
-from rl.run.loop import Run, roll_out
+from rl.run.loop import Run, roll_out, roll_out_windows
 from rollout.background import BackgroundLoop
 from rollout.books import Fate, FateRecord
 from rollout.config import RolloutConfig
 from rollout.samplings import StreamSettings
 from rollout.stream import Stream
-from tests.fakes import FakeEngine
+from rollout.windows.engine import WindowedEngine
+from rollout.windows.pool import WindowPool
+from rollout.windows.stream import WindowStream
+from tests.fakes import FakeEngine, words
 from tests.rl.builders import prompt
 
 NAMES = "abcdefgh"
@@ -62,6 +66,7 @@ class Parts:
             limit=build_limit(ConstantLimitConfig(max_response_tokens=5)),
             stream=self.stream,
             reward=unused,
+            roll_out=unused,
             credit=unused,
             learner=unused,
             transfer=unused,
@@ -168,3 +173,35 @@ def test_loading_a_state_drops_what_the_stream_held(loop: BackgroundLoop) -> Non
     assert parts.stream.given_back() == [] and parts.stream.running == 0
     assert parts.run.state() == state
     assert sum(parts.stream.fates.values()) == 8
+
+
+def windowed(loop: BackgroundLoop) -> tuple[Run, WindowStream]:
+    """As `Parts`, its answers cut into windows of two tokens that train as they are sampled."""
+    parts = Parts(loop, kept="", max_staleness=2)
+    settings = StreamSettings(group_size=2, seed=3, groups_per_update=2, max_staleness=2)
+    engine = WindowedEngine(parts.engine, WindowPool(2, words))
+    stream = WindowStream(engine, verify, loop, settings)
+    return replace(parts.run, stream=stream), stream
+
+
+def test_a_windowed_step_trains_what_ended_and_keeps_its_places_full(loop: BackgroundLoop) -> None:
+    run, stream = windowed(loop)
+    num_trained = 0
+    for step in range(4):
+        groups, verdicts, kept_share = roll_out_windows(stream, run, step)
+        ended = [completion for group in groups for completion in group.completions]
+        assert ended and [len(row) for row in verdicts] == [len(g.completions) for g in groups]
+        assert 3 <= len(ended) + len(stream.begun()) <= 4
+        assert kept_share == 1.0
+        num_trained += len(ended)
+    drawn = run.sampler.state()["position"]
+    stream.close()
+    assert stream.fates[Fate.TRAINED] == num_trained
+    assert sum(stream.fates.values()) == 2 * drawn
+
+
+def test_a_windowed_step_without_any_answer_says_so(loop: BackgroundLoop) -> None:
+    run, stream = windowed(loop)
+    nothing_drawn = cast(Any, SimpleNamespace(draw=lambda count: []))
+    with pytest.raises(NoBatchError, match="step 1: every response was aborted or not judged"):
+        roll_out_windows(stream, replace(run, sampler=nothing_drawn), 1)
