@@ -19,8 +19,7 @@ from data.types import Prompt
 from rewards.protocols import Verifier
 from rl.algorithms.dynamic_sampling import Oversampling
 from rl.algorithms.table import group_advantages, token_advantages
-from rl.algorithms.tppo import TPpoConfig
-from rl.cli.generating import group_sampling, stream_settings, windows
+from rl.cli.generating import group_sampling, stream_settings, trains_windows, windows
 from rl.cli.host import Host
 from rl.cli.inputs import Inputs, read_inputs
 from rl.cli.judging import (
@@ -278,7 +277,7 @@ def start_stream(
     """
     replay = ReferenceEngine(recorded.judged) if recorded else None
     cut, settings = windows(config, engine), stream_settings(config)
-    if cut is not None and isinstance(config.algorithm, TPpoConfig):
+    if cut is not None and trains_windows(config):
         stream: Stream = WindowStream(cut, verify, engine, settings, journal.fate)
     else:
         stream = Stream(

@@ -1,5 +1,6 @@
 """T-PPO's advantages: of a window that ended, and of one that goes on."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,67 +12,60 @@ from rl.algorithms.actor_critic import Responses
 from rl.algorithms.gae import Floats, whitened
 from rl.algorithms.tppo import Bootstrap, TPpoConfig, repeated, tppo, valued
 from rl.algorithms.vapo import VapoConfig, vapo
+from tests.rl.algorithms.valued import ALL, RIGHT, VALUES, responses
 
-VALUES = np.array([0.2, 0.5, 0.4, 0.6])
-ALL = np.ones((2, 4), np.bool_)
 PLAIN: dict[str, Any] = {"lambda_alpha": 0.05, "lambda_floor": 0.0, "ignored_tail_tokens": 0}
 
 
-def responses(**changed: Any) -> Responses:
+def pair() -> Responses:
     """A right answer and an unfinished one, of 200 tokens so that lambda is 0.9; four are here."""
-    found: dict[str, Any] = {
-        "rewards": np.array([1.0, 0.0]),
-        "values": np.stack([VALUES, VALUES]),
-        "after": np.array([7.0, 0.8]),
-        "sampled": ALL,
-        "trained": ALL,
-        "finished": np.array([True, False]),
-        "lengths": np.array([200.0, 200.0]),
-    }
-    return Responses(**found | changed)
+    return responses(
+        after=np.array([7.0, 0.8]),
+        finished=np.array([True, False]),
+        lengths=np.array([200.0, 200.0]),
+    )
 
 
-ENDED = [0.6636, 0.404, 0.56, 0.4]
 GOES_ON = [0.372, 0.08, 0.2, 0.0]
 
 
 def test_an_unfinished_window_is_bootstrapped_by_its_last_value() -> None:
-    found = tppo(TPpoConfig(**PLAIN))(responses())
-    np.testing.assert_allclose(found, whitened(np.array([ENDED, GOES_ON]), ALL), atol=1e-12)
+    found = tppo(TPpoConfig(**PLAIN))(pair())
+    np.testing.assert_allclose(found, whitened(np.array([RIGHT, GOES_ON]), ALL), atol=1e-12)
 
 
 def test_the_critics_own_value_credits_the_last_token_too() -> None:
-    found = tppo(TPpoConfig(**PLAIN, bootstrap=Bootstrap.critic))(responses())
+    found = tppo(TPpoConfig(**PLAIN, bootstrap=Bootstrap.critic))(pair())
     further = np.array(GOES_ON) + 0.2 * 0.9 ** np.arange(3, -1, -1)
-    np.testing.assert_allclose(found, whitened(np.array([ENDED, further]), ALL), atol=1e-12)
+    np.testing.assert_allclose(found, whitened(np.array([RIGHT, further]), ALL), atol=1e-12)
 
 
 def test_what_has_ended_has_no_value_behind_it() -> None:
-    assert repeated(responses()).tolist() == [0.0, 0.6]
-    assert valued(responses()).tolist() == [0.0, 0.8]
+    assert repeated(pair()).tolist() == [0.0, 0.6]
+    assert valued(pair()).tolist() == [0.0, 0.8]
 
 
 def test_a_window_in_the_middle_of_a_response_is_credited_alone() -> None:
     wide = np.zeros((2, 7), np.bool_)
     wide[:, 3:] = True
-    values = np.concatenate([np.full((2, 3), 5.0), np.stack([VALUES, VALUES])], axis=1)
+    values = np.concatenate([np.full((2, 3), 5.0), VALUES], axis=1)
     found = tppo(TPpoConfig(**PLAIN))(
-        responses(values=values, trained=wide, sampled=np.ones((2, 7), np.bool_))
+        replace(pair(), values=values, trained=wide, sampled=np.ones((2, 7), np.bool_))
     )
-    np.testing.assert_allclose(found[:, 3:], tppo(TPpoConfig(**PLAIN))(responses()))
+    np.testing.assert_allclose(found[:, 3:], tppo(TPpoConfig(**PLAIN))(pair()))
     assert not found[:, :3].any()
 
 
 def test_the_tail_of_an_unfinished_window_is_neither_credited_nor_counted() -> None:
-    found = tppo(TPpoConfig(**PLAIN | {"ignored_tail_tokens": 2}))(responses())
+    found = tppo(TPpoConfig(**PLAIN | {"ignored_tail_tokens": 2}))(pair())
     kept = np.array([[True] * 4, [True, True, False, False]])
-    np.testing.assert_allclose(found, whitened(np.array([ENDED, GOES_ON]), kept), atol=1e-12)
+    np.testing.assert_allclose(found, whitened(np.array([RIGHT, GOES_ON]), kept), atol=1e-12)
     assert found[1, 2:].tolist() == [0.0, 0.0]
 
 
 def test_advantages_are_clamped_after_whitening() -> None:
-    found = tppo(TPpoConfig(**PLAIN, max_advantage=0.5))(responses())
-    free = tppo(TPpoConfig(**PLAIN))(responses())
+    found = tppo(TPpoConfig(**PLAIN, max_advantage=0.5))(pair())
+    free = tppo(TPpoConfig(**PLAIN))(pair())
     assert (np.abs(free) > 0.5).any()
     np.testing.assert_array_equal(found, free.clip(-0.5, 0.5))
 
