@@ -191,7 +191,8 @@ def _asynchrony(config: RunConfig) -> list[str]:
         return []
     given = f"rollout.max_staleness={staleness}"
     found = []
-    if config.deterministic:
+    # A step of T-PPO ends when its windows have: nothing is sampled while the learner updates.
+    if config.deterministic and not isinstance(config.algorithm, TPpoConfig):
         found.append(
             f"deterministic=true with {given}: what is sampled then depends on timing; set "
             "rollout.max_staleness=0 or deterministic=false"

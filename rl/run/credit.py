@@ -102,8 +102,9 @@ def critic_credit(
         masks = [trained(c, version) for group in everything for c in group.completions]
         responses = responses_of(rows, states, rewards, masks, config.rollout.window_tokens)
         targets = value_targets(responses, algorithm.discount, critic.target_lambda)
-        ended = len(rewards)
-        value_rows = list(map(value_row, rows[:ended], states[:ended], targets[:ended]))
+        num_unfinished = len(rows) - len(rewards)
+        # The rows of finished responses come first.
+        value_rows = list(map(value_row, rows[: len(rewards)], states, targets))
         rows = with_advantages(rows, estimate(responses), masks)
         warm = version >= critic.warmup_steps
         return Batch(
@@ -112,7 +113,7 @@ def critic_credit(
                 value_rows, algorithm.num_minibatches, weigh_values
             ),
             advantages=mean_advantages(rows, groups),
-            metrics=critic_metrics(value_rows),
+            metrics=critic_metrics(value_rows) | window_metrics(rows, num_unfinished),
         )
 
     return credit
@@ -191,3 +192,11 @@ def critic_metrics(rows: Sequence[ValueRow]) -> dict[str, float]:
     }
     explained = explained_variance(values, returns)
     return found if np.isnan(explained) else found | {"critic/vf_explained_var": explained}
+
+
+def window_metrics(rows: Sequence[Row], num_unfinished: int) -> dict[str, float]:
+    """What the policy trains on, which is not what ended in this step."""
+    return {
+        "rollout/unfinished": float(num_unfinished),
+        "rollout/trained_tokens": float(sum(row.num_trained for row in rows)),
+    }

@@ -140,6 +140,10 @@ METRICS: dict[str, Metric] = {
     "rollout/kept_share": Metric(
         "groups that dynamic sampling kept over groups sampled for this step", "share"
     ),
+    "rollout/unfinished": Metric(
+        "responses that train as far as they are and go on in a later step"
+    ),
+    "rollout/trained_tokens": Metric("tokens that train the policy in this step", "tokens"),
     "rollout/tokens_per_second": Metric(
         "sampled tokens over time/rollout", "tokens/s", varies=True
     ),
@@ -175,6 +179,8 @@ CONDITIONS: dict[str, str] = {
     "kl": "algorithm.kl_coefficient > 0",
     "kl_cov": "algorithm.kl_cov_fraction > 0",
     "correction/": "correction=truncated",
+    "rollout/unfinished": "the algorithm has a critic",
+    "rollout/trained_tokens": "the algorithm has a critic",
     "critic/": "the algorithm has a critic",
     "critic/vf_explained_var": "the algorithm has a critic, and returns differ",
     "probe/max_logprob_gap": "rollout.probe_tokens > 0",

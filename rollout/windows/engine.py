@@ -45,9 +45,9 @@ class WindowedEngine:
         return len(self._pool.parked)
 
     @property
-    def begun(self) -> list[tuple[Prompt, Completion]]:
-        """What there is of the completions that are parked, each with its prompt."""
-        return [(partial.prompt, partial.begun) for partial in self._pool.parked if partial.begun]
+    def begun(self) -> list[Completion]:
+        """What there is of the completions that are parked."""
+        return [partial.begun for partial in self._pool.parked if partial.begun]
 
     async def sample(self, prompt: Prompt, sampling: Sampling) -> Completion:
         """See `Engine.sample`; raises ValueError for an id that is in use."""

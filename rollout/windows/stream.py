@@ -49,7 +49,7 @@ class WindowStream(Stream):
             self._tell()
 
     def begun(self) -> list[Group]:
-        """The responses so far that go on in the next step, each as a group of its own."""
+        """The responses so far that go on in the next step, by prompt, as they were submitted."""
         return self._loop.run(self._begun())
 
     async def _ended(self) -> list[Judged]:
@@ -62,10 +62,13 @@ class WindowStream(Stream):
         return ended
 
     async def _begun(self) -> list[Group]:
-        return [
-            Group(prompt=prompt, completions=(completion,))
-            for prompt, completion in self._parts.begun
-        ]
+        parts = {completion.id: completion for completion in self._parts.begun}
+        found = []
+        for group in self._open:
+            names = [sampling.id for _, sampling in sorted(group.missing.items())]
+            begun = tuple(parts[name] for name in names if name in parts)
+            found += [Group(prompt=group.prompt, completions=begun)] if begun else []
+        return found
 
     def _has_news(self) -> bool:
         """Whether a response has ended, or none can: nothing is under way."""

@@ -92,6 +92,7 @@ def tppo(**changed: Any) -> RunConfig:
 )
 def test_truncated_ppo_needs_windows_and_no_groups(config: RunConfig, problem: str) -> None:
     assert run_problems(tppo(), CPU) == []
+    assert run_problems(tppo(deterministic=True), CPU) == []
     assert run_problems(config, CPU) == [problem]
 
 

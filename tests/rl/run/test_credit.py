@@ -124,6 +124,8 @@ def test_what_goes_on_trains_the_policy_on_its_newest_tokens_and_the_critic_not_
     assert rows[2].mask.tolist() == [False, True, True]
     assert [len(row.returns) for row in found.value_minibatches[0]] == [4, 2]
     assert [len(row) for row in found.advantages] == [2]
+    assert found.metrics["rollout/unfinished"] == 1
+    assert found.metrics["rollout/trained_tokens"] == 2
 
 
 class Learner:

@@ -116,6 +116,16 @@ def test_a_response_does_not_wait_for_its_group(loop):
     run.stream.close()
 
 
+def test_what_goes_on_comes_in_the_order_of_submission_whatever_ended_first(loop):
+    # The later a request was submitted, the sooner its window ends.
+    slow = FakeEngine(seconds=lambda sampling: 0.05 / (1 + int(sampling.id.split("/")[2])))
+    quick, late = Steps(loop), Steps(loop, engine=slow)
+    for index in range(3):
+        assert told([late.step(index)]) == told([quick.step(index)])
+    quick.stream.close()
+    late.stream.close()
+
+
 def test_a_step_in_which_nothing_ends_goes_on_for_another_window(loop):
     run = Steps(loop, window=1)
     judged, begun = run.step(0)
