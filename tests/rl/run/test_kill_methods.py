@@ -97,7 +97,7 @@ METHODS = {
     "siri": Method(
         phase="rollout", in_the_middle=siri_is_in_the_middle, overrides=("limit.cycle_steps=7",)
     ),
-    # The critic is in the checkpoint as well: two updates of the policy follow two of it alone.
+    # The critic is in the checkpoint as well; it trains alone for two of the five steps.
     "tppo": Method(
         phase="sync",
         in_the_middle=tppo_is_in_the_middle,
