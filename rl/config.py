@@ -162,6 +162,37 @@ class AlgorithmConfig:
 
 
 @dataclass(kw_only=True)
+class CriticConfig:
+    """The value model of methods that have one: a backbone of its own, its own engine and rate."""
+
+    learning_rate: float = 2e-6
+    warmup_steps: int = 10
+    """First steps that train the critic alone, on what the initial policy samples: with values that
+    mean nothing yet, the policy would learn noise. They count as steps of the run."""
+    target_lambda: float = 1.0
+    """Lambda of the value targets; 1 is the reward that came, without bootstrapping."""
+    clip_low: float = 0.5
+    clip_high: float = 0.6
+    """In an update a value is pushed no further than this below or above where it began."""
+    aggregation: Aggregation = Aggregation.sequence_mean_token_mean
+
+    def problems(self) -> list[str]:
+        found = []
+        if self.learning_rate <= 0:
+            found.append(f"algorithm.critic.learning_rate={self.learning_rate}: set it above 0")
+        if self.warmup_steps < 0:
+            found.append(f"algorithm.critic.warmup_steps={self.warmup_steps}: set it to 0 or more")
+        if not 0 <= self.target_lambda <= 1:
+            found.append(f"algorithm.critic.target_lambda={self.target_lambda}: set it in 0 to 1")
+        if self.clip_low <= 0 or self.clip_high <= 0:
+            found.append(
+                f"algorithm.critic.clip_low={self.clip_low}, algorithm.critic.clip_high="
+                f"{self.clip_high}: set both above 0"
+            )
+        return found
+
+
+@dataclass(kw_only=True)
 class ClippedConfig(AlgorithmConfig):
     """Base of the algorithms whose loss is PPO's clipped surrogate."""
 
@@ -180,6 +211,27 @@ class ClippedConfig(AlgorithmConfig):
         if self.dual_clip and self.dual_clip <= 1:
             found.append(
                 f"algorithm.dual_clip={self.dual_clip}: set 0 (none) or more than 1, such as 3"
+            )
+        return found
+
+
+@dataclass(kw_only=True)
+class ActorCriticConfig(ClippedConfig):
+    """Base of the algorithms whose advantages are per token and come from a critic."""
+
+    discount: float = 1.0
+    """Gamma: what a reward is worth one token earlier."""
+    critic: CriticConfig = field(default_factory=CriticConfig)
+
+    def problems(self) -> list[str]:
+        found = super().problems() + self.critic.problems()
+        if not 0 < self.discount <= 1:
+            found.append(f"algorithm.discount={self.discount}: set 0 < algorithm.discount <= 1")
+        if self.kl_reward_coefficient:
+            found.append(
+                f"algorithm.kl_reward_coefficient={self.kl_reward_coefficient} with a critic: its "
+                "rewards come with the last token alone; set algorithm.kl_coefficient, the KL in "
+                "the loss, and algorithm.kl_reward_coefficient=0"
             )
         return found
 

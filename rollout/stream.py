@@ -57,7 +57,7 @@ def as_it_is(group: Group, verdicts: Sequence[Verdict]) -> tuple[Group, Sequence
 
 
 @dataclass(slots=True, eq=False)
-class _Open:
+class OpenGroup:
     """A submitted group that no batch has taken; `judged` is set once it is ready."""
 
     prompt: Prompt
@@ -117,7 +117,7 @@ class Stream:
         self._records: deque[FateRecord] = deque()
         self._books = Books(self._records.append)
         self._samplings = Samplings(settings)
-        self._open: list[_Open] = []
+        self._open: list[OpenGroup] = []
         self._step = _Step()
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
@@ -203,7 +203,7 @@ class Stream:
             self._windows.release()
         for request in requests:
             samplings = dict(enumerate(self._samplings(request)))
-            group = _Open(
+            group = OpenGroup(
                 prompt=request.prompt,
                 step=request.step,
                 deadline=request.step + self._settings.max_staleness,
@@ -211,7 +211,7 @@ class Stream:
             )
             self._launch(group)
 
-    def _launch(self, group: _Open) -> None:
+    def _launch(self, group: OpenGroup) -> None:
         """Asks for the missing completions of a group, which is open from now on."""
         self._open.append(group)
         for sampling in group.missing.values():
@@ -238,7 +238,7 @@ class Stream:
                 self._books.submit(completion.id, saved.prompt.id, saved.step)
                 self._books.ended(completion)
                 self._books.judged(completion.id, grader_failed=False)
-            group = _Open(
+            group = OpenGroup(
                 prompt=saved.prompt,
                 step=saved.step,
                 deadline=saved.deadline,
@@ -249,7 +249,7 @@ class Stream:
             if not group.missing:
                 self._settle(group)
 
-    async def _complete(self, group: _Open, slot: int, answer: Awaitable[Completion]) -> None:
+    async def _complete(self, group: OpenGroup, slot: int, answer: Awaitable[Completion]) -> None:
         prompt = group.prompt
         completion = await answer
         self._books.ended(completion)
@@ -284,7 +284,7 @@ class Stream:
             self._failure = self._failure or failure
             self._changed.set()
 
-    def _settle(self, group: _Open) -> None:
+    def _settle(self, group: OpenGroup) -> None:
         """The last completion is judged: the group is dropped, or becomes ready."""
         pairs = [group.pairs[slot] for slot in sorted(group.pairs)]
         completions = tuple(completion for completion, _ in pairs)
@@ -296,7 +296,7 @@ class Stream:
             self._judge(group, *self._revise(whole, [verdict for _, verdict in pairs]))
         self._changed.set()
 
-    def _judge(self, group: _Open, whole: Group, verdicts: Sequence[Verdict]) -> None:
+    def _judge(self, group: OpenGroup, whole: Group, verdicts: Sequence[Verdict]) -> None:
         if not self._keep(whole, verdicts):
             self._drop(group, whole.completions, Fate.UNIFORM)
             return
@@ -304,7 +304,7 @@ class Stream:
         group.judged = Judged(group=whole, verdicts=tuple(verdicts), oldest_version=oldest)
         self._step.kept += 1
 
-    def _drop(self, group: _Open, completions: Iterable[Completion], fate: Fate) -> None:
+    def _drop(self, group: OpenGroup, completions: Iterable[Completion], fate: Fate) -> None:
         """The group is open no more; its `completions` have `fate`."""
         self._open.remove(group)
         for completion in completions:
@@ -352,7 +352,7 @@ class Stream:
         if self._failure is not None:
             raise self._failure
 
-    def _out(self, group: _Open, fate: Fate) -> Judged:
+    def _out(self, group: OpenGroup, fate: Fate) -> Judged:
         """A ready group leaves the stream."""
         judged = group.judged
         assert judged is not None, "the group is ready"

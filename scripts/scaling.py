@@ -172,7 +172,7 @@ def simulated(job: Job, max_staleness: int, gpu: Gpu) -> Report:
 def memory_rows() -> list[list[str]]:
     """What lies on a GPU, and what one publication moves."""
     gpu, mean = Gpu(), mean_response_tokens()
-    memories = [learner_memory(job.shapes, LEARNER, job.num_learners, False) for job in JOBS]
+    memories = [learner_memory(job.shapes, LEARNER, job.num_learners, False, False) for job in JOBS]
     return [
         ["learner GPUs, engines x GPUs each"]
         + [f"{job.num_learners}, {job.num_replicas} x {job.gpus_per_replica}" for job in JOBS],

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from rl.algorithms.actor_critic import Estimate
 from rl.algorithms.cispo import CispoConfig, cispo
 from rl.algorithms.dler import DlerCodeConfig, DlerConfig, dler, dler_code
-from rl.algorithms.dr_grpo import DrGrpoConfig, dr_grpo
+from rl.algorithms.dr_grpo import DrGrpoConfig, dr_grpo, dr_grpo_advantages
 from rl.algorithms.gdpo import GdpoConfig, gdpo
 from rl.algorithms.gmpo import GmpoConfig, gmpo
-from rl.algorithms.group import Advantages
+from rl.algorithms.group import Advantages, per_group
 from rl.algorithms.grpo import GrpoConfig, grpo
 from rl.algorithms.gspo import GspoConfig, gspo
 from rl.algorithms.kl_reward import Penalised, penalised
@@ -19,6 +20,7 @@ from rl.algorithms.o1_pruner import (
     o1_pruner_code_loss,
     o1_pruner_loss,
 )
+from rl.algorithms.ppo import PpoConfig, ppo
 from rl.algorithms.reinforce_pp import (
     ReinforcePpBaselineConfig,
     ReinforcePpConfig,
@@ -30,13 +32,15 @@ from rl.algorithms.reinforce_pp import (
 from rl.algorithms.rloo import RlooConfig, rloo
 from rl.algorithms.sapo import SapoConfig, sapo
 from rl.algorithms.surrogate import PolicyLoss, clipped
+from rl.algorithms.tppo import TPpoConfig, tppo
 from rl.algorithms.tree_po import (
     SizeWeightedTreePoConfig,
     TreePoConfig,
     tree_po,
     tree_po_by_size,
 )
-from rl.config import AlgorithmConfig
+from rl.algorithms.vapo import VapoConfig, vapo
+from rl.config import ActorCriticConfig, AlgorithmConfig
 
 
 class Algorithm(NamedTuple):
@@ -71,6 +75,19 @@ ALGORITHMS: dict[str, Algorithm] = {
 }
 
 
+class ActorCritic(NamedTuple):
+    config: type[ActorCriticConfig]
+    estimate: Callable[[Any], Estimate]
+    """Builds, from an instance of `config`, what makes token advantages of a critic's values."""
+
+
+ACTOR_CRITICS: dict[str, ActorCritic] = {
+    "ppo": ActorCritic(PpoConfig, ppo),
+    "vapo": ActorCritic(VapoConfig, vapo),
+    "tppo": ActorCritic(TPpoConfig, tppo),
+}
+
+
 def group_advantages(config: AlgorithmConfig) -> Advantages:
     """The advantage function that `config` chooses, over the scored groups of an update."""
     return _entry(config).advantages(config)
@@ -78,6 +95,8 @@ def group_advantages(config: AlgorithmConfig) -> Advantages:
 
 def policy_loss(config: AlgorithmConfig) -> PolicyLoss:
     """The policy loss that `config` chooses, over the rows of a micro-batch."""
+    if isinstance(config, ActorCriticConfig):
+        return clipped(config)
     return _entry(config).loss(config)
 
 
@@ -88,3 +107,19 @@ def penalised_advantages(config: AlgorithmConfig) -> Penalised:
 
 def _entry(config: AlgorithmConfig) -> Algorithm:
     return next(entry for entry in ALGORITHMS.values() if entry.config is type(config))
+
+
+def token_advantages(config: ActorCriticConfig) -> Estimate:
+    """The advantages that `config` chooses, over an update's responses and their values."""
+    builders = {algorithm.config: algorithm.estimate for algorithm in ACTOR_CRITICS.values()}
+    return builders[type(config)](config)
+
+
+def known_advantages(config: AlgorithmConfig) -> Advantages:
+    """The advantages as far as they are known without a model.
+
+    A critic is taken to know the mean reward of every prompt: its advantages are R - mean R.
+    """
+    if isinstance(config, ActorCriticConfig):
+        return per_group(dr_grpo_advantages)
+    return group_advantages(config)

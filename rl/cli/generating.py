@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from rl.algorithms.tppo import TPpoConfig
 from rl.cli.inputs import read_tokenizer
 from rl.config import RunConfig
 from rollout.config import RecordingConfig
@@ -42,6 +43,11 @@ def windows(config: RunConfig, engine: InterruptibleEngine) -> WindowedEngine | 
     if not config.rollout.window_tokens:
         return None
     return WindowedEngine(engine, WindowPool(config.rollout.window_tokens, decoder(config)))
+
+
+def trains_windows(config: RunConfig) -> bool:
+    """Whether a step trains on its windows as they are, ended or not (T-PPO)."""
+    return isinstance(config.algorithm, TPpoConfig)
 
 
 def decoder(config: RunConfig) -> Decode:

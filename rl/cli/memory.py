@@ -24,6 +24,8 @@ class LearnerMemory:
     gradients: float
     optimizer: float
     reference: float
+    critic: float
+    """Its own parameters, gradients and optimizer; activations are those of one model at a time."""
     activations: float
     logits: float
 
@@ -33,17 +35,29 @@ class LearnerMemory:
 
 
 def learner_memory(
-    shapes: Shapes, learner: LearnerConfig, num_ranks: int, with_reference: bool
+    shapes: Shapes,
+    learner: LearnerConfig,
+    num_ranks: int,
+    with_reference: bool,
+    with_critic: bool,
 ) -> LearnerMemory:
-    """The estimate for one of `num_ranks` ranks; `with_reference` adds a frozen copy for the KL."""
+    """The estimate for one of `num_ranks` ranks.
+
+    `with_reference` adds a frozen copy for the KL, `with_critic` a second model that trains; it has
+    no output matrix, which is not taken off.
+    """
     whole = shapes.num_parameters
     trained = lora_parameters(shapes, learner.lora.rank) if learner.lora.rank else whole
     stage = learner.zero_stage
+    parameters = shapes.bytes_per_value / (num_ranks if stage >= 3 else 1)
+    gradients = FP32 / (num_ranks if stage >= 2 else 1)
+    optimizer = optimizer_bytes(shapes) / (num_ranks if stage >= 1 else 1)
     return LearnerMemory(
-        parameters=shapes.bytes_per_value * whole / (num_ranks if stage >= 3 else 1),
-        gradients=FP32 * trained / (num_ranks if stage >= 2 else 1),
-        optimizer=optimizer_bytes(shapes) * trained / (num_ranks if stage >= 1 else 1),
+        parameters=parameters * whole,
+        gradients=gradients * trained,
+        optimizer=optimizer * trained,
         reference=shapes.bytes_per_value * whole / num_ranks if with_reference else 0.0,
+        critic=(parameters + gradients + optimizer) * whole if with_critic else 0.0,
         activations=activation_bytes(
             shapes, learner.max_tokens_per_microbatch, learner.gradient_checkpointing
         ),

@@ -55,7 +55,7 @@ from rl.algorithms.config import (
     SequenceTruncatedConfig,
     TruncatedConfig,
 )
-from rl.algorithms.table import ALGORITHMS
+from rl.algorithms.table import ACTOR_CRITICS, ALGORITHMS
 from rl.config import (
     ConstantLimitConfig,
     LearnerConfig,
@@ -135,6 +135,10 @@ GROUPS: Groups = {
     "algorithm": {
         name: Option(algorithm.config, algorithm.advantages)
         for name, algorithm in ALGORITHMS.items()
+    }
+    | {
+        name: Option(algorithm.config, algorithm.estimate)
+        for name, algorithm in ACTOR_CRITICS.items()
     },
     "correction": {
         "none": Option(CorrectionConfig, "rl.learner.correction:uncorrected"),

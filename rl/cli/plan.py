@@ -8,7 +8,7 @@ from rl.cli.options import option_name
 from rl.cli.recipe import show
 from rl.cli.shapes import Shapes, model_shapes
 from rl.cli.threads import learner_threads
-from rl.config import RunConfig
+from rl.config import ActorCriticConfig, RunConfig
 from rollout.config import Placement, TransformersConfig, VllmConfig
 
 GIB = 2**30
@@ -91,7 +91,10 @@ def _summary(config: RunConfig, machine: Machine, shapes: Shapes | None) -> list
 
 def _rows(config: RunConfig, machine: Machine, shapes: Shapes) -> list[Row]:
     with_reference = config.algorithm.needs_reference
-    memory = learner_memory(shapes, config.learner, machine.num_learners, with_reference)
+    with_critic = isinstance(config.algorithm, ActorCriticConfig)
+    memory = learner_memory(
+        shapes, config.learner, machine.num_learners, with_reference, with_critic
+    )
     placement = placement_of(config, machine)
     kind = "cpu" if placement is Placement.cpu and not machine.num_gpus else "gpu"
     rows = [
@@ -144,6 +147,7 @@ def _parts(memory: LearnerMemory) -> str:
         "gradients": memory.gradients,
         "optimizer": memory.optimizer,
         "reference": memory.reference,
+        "critic": memory.critic,
         "activations": memory.activations,
         "logits": memory.logits,
     }

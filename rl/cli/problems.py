@@ -11,6 +11,7 @@ from rewards.gates.none import NoGateConfig
 from rewards.length.o1_pruner import O1PrunerConfig as O1PrunerRewardConfig
 from rl.algorithms.config import A3poConfig, CorrectionConfig
 from rl.algorithms.o1_pruner import O1PrunerConfig
+from rl.algorithms.tppo import TPpoConfig
 from rl.cli.budget_problems import budget_problems
 from rl.cli.machine import Machine, chosen_placement
 from rl.cli.options import asks_for, option_name
@@ -38,6 +39,7 @@ def run_problems(config: RunConfig, machine: Machine) -> list[str]:
         _scoring,
         _asynchrony,
         _windows_and_trees,
+        _truncated_ppo,
         _correction,
         _replay,
         _resume,
@@ -190,7 +192,8 @@ def _asynchrony(config: RunConfig) -> list[str]:
         return []
     given = f"rollout.max_staleness={staleness}"
     found = []
-    if config.deterministic:
+    # A step of T-PPO ends when its windows have: nothing is sampled while the learner updates.
+    if config.deterministic and not isinstance(config.algorithm, TPpoConfig):
         found.append(
             f"deterministic=true with {given}: what is sampled then depends on timing; set "
             "rollout.max_staleness=0 or deterministic=false"
@@ -238,6 +241,33 @@ def _windows_and_trees(config: RunConfig) -> list[str]:
         found.append(
             "rollout.tree or rollout.window_tokens with recorded answers: nothing is sampled; set "
             "rollout.tree.depth=1 and rollout.window_tokens=0"
+        )
+    return found
+
+
+def _truncated_ppo(config: RunConfig) -> list[str]:
+    """T-PPO hands responses over one by one: what needs windows, and what needs whole groups."""
+    if not isinstance(config.algorithm, TPpoConfig):
+        return []
+    window, limit = config.rollout.window_tokens, config.limit.max_response_tokens
+    if not window:
+        return [
+            "algorithm=tppo with rollout.window_tokens=0: it trains on windows of answers; set "
+            f"rollout.window_tokens below limit.max_response_tokens={limit}, or algorithm=vapo"
+        ]
+    found = []
+    if config.rollout.max_staleness < (oldest := -(-limit // window) - 1):
+        found.append(
+            f"rollout.max_staleness={config.rollout.max_staleness} with algorithm=tppo, "
+            f"limit.max_response_tokens={limit} and rollout.window_tokens={window}: the first "
+            f"window of the longest answer is {oldest} versions old when it ends; set "
+            f"rollout.max_staleness>={oldest}"
+        )
+    if not isinstance(config.reward, CorrectConfig) or isinstance(config.limit, PaluConfig):
+        found.append(
+            f"algorithm=tppo with reward={option_name('reward', config.reward)} and limit="
+            f"{option_name('limit', config.limit)}: answers are scored as they end, before their "
+            "group is complete; set reward=correct, and a limit that does not learn from groups"
         )
     return found
 

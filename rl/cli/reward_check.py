@@ -24,7 +24,7 @@ from rewards.config import CustomRewardConfig
 from rewards.protocols import RewardError
 from rl.algorithms.dynamic_sampling import outcomes_differ
 from rl.algorithms.polarity import effective_weight, flip_rate, length_only_rate
-from rl.algorithms.table import group_advantages
+from rl.algorithms.table import known_advantages
 from rl.cli.compose import compose
 from rl.cli.judging import build_reward, check_user_code
 from rl.cli.launch import refuse
@@ -119,7 +119,7 @@ def examine(config: RunConfig, recipe: str = "") -> Report:
         properties = findings(make, size, limit, kinds)
         trained = trained_groups(config, sweep(size, limit, kinds))
         scores = make()(trained.groups, trained.verdicts)
-    advantages = group_advantages(config.algorithm)
+    advantages = known_advantages(config.algorithm)
     with_length = advantages(trained.groups, scores)
     without = advantages(trained.groups, [[score(ok) for ok in row] for row in trained.correct])
     groups = [

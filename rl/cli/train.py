@@ -18,8 +18,8 @@ from data.sampler import PromptSampler
 from data.types import Prompt
 from rewards.protocols import Verifier
 from rl.algorithms.dynamic_sampling import Oversampling
-from rl.algorithms.table import group_advantages
-from rl.cli.generating import group_sampling, stream_settings, windows
+from rl.algorithms.table import group_advantages, token_advantages
+from rl.cli.generating import group_sampling, stream_settings, trains_windows, windows
 from rl.cli.host import Host
 from rl.cli.inputs import Inputs, read_inputs
 from rl.cli.judging import (
@@ -35,30 +35,33 @@ from rl.cli.options import build
 from rl.cli.problems import LAB, model_path
 from rl.cli.recipe import RecipeError
 from rl.cli.record import given_recording, own_recording
-from rl.config import RunConfig
+from rl.config import ActorCriticConfig, RunConfig
 from rl.errors import Interrupted
 from rl.evaluate.evaluation import Evaluation
 from rl.learner.deepspeed_learner import DeepSpeedLearner
 from rl.learner.process_group import start_process_group, stop_process_group
 from rl.learner.ranks import LearnerGroup, serve
 from rl.limits.limit import Limit
+from rl.run.credit import Credit, critic_credit, group_credit
 from rl.run.guards import Watch, read_history
 from rl.run.interrupts import Interrupts
 from rl.run.journal import Journal
 from rl.run.judge import Judge
-from rl.run.loop import Run
+from rl.run.loop import Run, roll_out, roll_out_windows
 from rl.run.probe import Probe
 from rl.run.progress import RunProgress
 from rl.run.references import Recorded, check_logprobs
 from rl.run.session import Start, open_run, run_to_end
 from rl.run.tracker import start_tracker
 from rollout.config import RecordingConfig
+from rollout.continuation import sampled_since
 from rollout.fingerprint import fingerprint, stale_parameters
 from rollout.recovery import Patience
 from rollout.replay import ReferenceEngine
 from rollout.stream import Stream
 from rollout.supervisor import Started, Supervisor
 from rollout.transfer import PolicyEngine
+from rollout.windows.stream import WindowStream
 
 STALE_TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2}
 """Largest relative difference of a parameter's fingerprint that rounding explains."""
@@ -160,10 +163,13 @@ def run_job(
             oversampling=Oversampling(config.algorithm.oversampling),
             limit=job.limit,
             stream=stream,
+            roll_out=partial(roll_out_windows, stream)
+            if isinstance(stream, WindowStream)
+            else roll_out,
             reward=build_reward(
                 config, parts, host.loop, memory, recorded.references if recorded else None
             ),
-            advantages=group_advantages(config.algorithm),
+            credit=build_credit(config, learner, stream),
             learner=learner,
             transfer=engine,
             interrupts=interrupts,
@@ -201,6 +207,19 @@ def start_journal(parts: ExitStack, config: RunConfig, start: Start, resolved: s
     )
     parts.callback(journal.flush)
     return journal
+
+
+def build_credit(config: RunConfig, learner: LearnerGroup, stream: Stream) -> Credit:
+    """What tokens are worth: by the groups' scores, or by the values of the learner's critic."""
+    algorithm = config.algorithm
+    if not isinstance(algorithm, ActorCriticConfig):
+        return group_credit(config, group_advantages(algorithm), learner.reference_logprobs)
+    estimate = token_advantages(algorithm)
+    if not isinstance(stream, WindowStream):
+        return critic_credit(config, algorithm, estimate, learner.values)
+    return critic_credit(
+        config, algorithm, estimate, learner.values, trained=sampled_since, begun=stream.begun
+    )
 
 
 def supervise(
@@ -257,11 +276,14 @@ def start_stream(
     What is recorded comes out of it in the place of what the engine would sample.
     """
     replay = ReferenceEngine(recorded.judged) if recorded else None
-    stream = Stream(
-        replay or engine, replay.verify if replay else verify, group_filter(config), engine,
-        stream_settings(config), journal.fate, group_revision(config), group_sampling(config),
-        windows(config, engine),
-    )  # fmt: skip
+    cut, settings = windows(config, engine), stream_settings(config)
+    if cut is not None and trains_windows(config):
+        stream: Stream = WindowStream(cut, verify, engine, settings, journal.fate)
+    else:
+        stream = Stream(
+            replay or engine, replay.verify if replay else verify, group_filter(config), engine,
+            settings, journal.fate, group_revision(config), group_sampling(config), cut,
+        )  # fmt: skip
     engine.on_reissue = stream.reissued
     parts.enter_context(closing(stream))
     return stream

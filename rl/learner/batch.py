@@ -7,6 +7,7 @@ loss weights) -> with_held_tokens (KL-Cov) -> micro-batches of every rank
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,25 +19,16 @@ from rl.config import AlgorithmConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One completion as a training example of n = prompt_length + T tokens.
+class TokenRow:
+    """One completion of n = prompt_length + T tokens, of which those under `mask` [T] train.
 
-    `mask` [T] is True on tokens that train: those that the policy sampled. `advantages` [T] are
-    per token. `ages` [T] are the weight versions between the weights that sampled a token and those
-    that the update starts from. `weight` is the factor of the row's token sum in the loss of its
-    minibatch. Rows of equal `group` answer one prompt and share a minibatch. `held` are the
-    positions [K] of the tokens that KL-Cov holds.
+    `weight` is the factor of the row's token sum in the loss of its minibatch.
     """
 
     token_ids: TokenIds
     prompt_length: int
     mask: NDArray[np.bool_]
-    sampler_logprobs: LogProbs
-    advantages: NDArray[np.float32]
-    ages: NDArray[np.int32]
     weight: float = 0.0
-    group: int = 0
-    held: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
 
     @property
     def num_tokens(self) -> int:
@@ -50,6 +42,36 @@ class Row:
     @property
     def num_trained(self) -> int:
         return int(self.mask.sum())
+
+
+AnyRow = TypeVar("AnyRow", bound=TokenRow)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row(TokenRow):
+    """A completion as the policy trains on it: `mask` is True on tokens that the policy sampled.
+
+    `advantages` [T] are per token. `ages` [T] are the weight versions between the weights that
+    sampled a token and those that the update starts from. Rows of equal `group` answer one prompt
+    and share a minibatch. `held` are the positions [K] of the tokens that KL-Cov holds.
+    """
+
+    sampler_logprobs: LogProbs
+    advantages: NDArray[np.float32]
+    ages: NDArray[np.int32]
+    group: int = 0
+    held: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueRow(TokenRow):
+    """A finished response as the critic trains on it: every sampled token of all its windows.
+
+    `old_values` [T] are those that the update starts from, `returns` [T] those to learn.
+    """
+
+    old_values: NDArray[np.float32]
+    returns: NDArray[np.float32]
 
 
 def minibatches_of(
@@ -156,7 +178,7 @@ def split_minibatches(rows: Sequence[Row], num: int, weigh: RowWeights) -> list[
     ]
 
 
-def weighted(rows: Sequence[Row], weigh: RowWeights) -> list[Row]:
+def weighted(rows: Sequence[AnyRow], weigh: RowWeights) -> list[AnyRow]:
     """`rows`, the rows of one optimizer step, with the weights that `weigh` gives them."""
     weights = weigh([row.num_trained for row in rows])
     return [replace(row, weight=weight) for row, weight in zip(rows, weights, strict=True)]
@@ -179,6 +201,15 @@ def with_held_tokens(rows: Sequence[Row], fraction: float) -> list[Row]:
     ]
 
 
+def value_minibatches(
+    rows: Sequence[ValueRow], num: int, weigh: RowWeights
+) -> list[list[ValueRow]]:
+    """`rows` in at most `num` minibatches whose sizes differ by one, weighted; none of no rows."""
+    num = min(num, len(rows))
+    bounds = [len(rows) * part // num for part in range(num + 1)] if num else []
+    return [weighted(rows[start:stop], weigh) for start, stop in pairwise(bounds)]
+
+
 def dummy_row() -> Row:
     """A row of two tokens that trains nothing: a rank without work runs it in step with others."""
     return Row(
@@ -188,4 +219,15 @@ def dummy_row() -> Row:
         sampler_logprobs=np.zeros(1, dtype=np.float32),
         advantages=np.zeros(1, dtype=np.float32),
         ages=np.zeros(1, dtype=np.int32),
+    )
+
+
+def dummy_value_row() -> ValueRow:
+    """As `dummy_row`, for the critic."""
+    return ValueRow(
+        token_ids=np.zeros(2, dtype=np.int32),
+        prompt_length=1,
+        mask=np.zeros(1, dtype=np.bool_),
+        old_values=np.zeros(1, dtype=np.float32),
+        returns=np.zeros(1, dtype=np.float32),
     )

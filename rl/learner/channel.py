@@ -4,8 +4,9 @@ A command is msgpack bytes, broadcast. Rows are one int32 and one float32 buffer
 to the longest rank and scattered; log-probs come back in one float32 buffer per rank.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
 import torch
@@ -13,12 +14,12 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data.types import LogProbs
+from data.types import LogProbs, TokenIds
 from data.wire import decode, encode
-from rl.learner.batch import Row
+from rl.learner.batch import AnyRow, TokenRow
 from rl.learner.process_group import Ranks
 
-Work = list[list[list[Row]]]
+Work = list[list[list[AnyRow]]]
 """Rows of one rank: its micro-batches, per minibatch."""
 
 Command = dict[str, str | int]
@@ -48,15 +49,15 @@ class Channel:
         self._broadcast(payload)
         return decode(payload.numpy().tobytes(), Command)
 
-    def scatter(self, works: Sequence[Work] | None) -> Work:
-        """Gives every rank its rows; `works` has one entry per rank, on rank 0 only."""
+    def scatter(self, works: Sequence[Work[AnyRow]] | None, kind: type[AnyRow]) -> Work[AnyRow]:
+        """Gives every rank its rows, of type `kind`; `works` has an entry per rank, on rank 0."""
         if self._group is None:
             assert works is not None
             return works[0]
-        packed = [pack(work) for work in works] if works is not None else None
+        packed = [pack(work, kind) for work in works] if works is not None else None
         integers = self._scatter([p.integers for p in packed] if packed else None, torch.int32)
         floats = self._scatter([p.floats for p in packed] if packed else None, torch.float32)
-        return unpack(Packed(integers.numpy(), floats.numpy()))
+        return unpack(Packed(integers.numpy(), floats.numpy()), kind)
 
     def gather(self, values: LogProbs) -> list[LogProbs]:
         """Every rank's `values` on rank 0, in rank order; empty on the others."""
@@ -100,37 +101,57 @@ class Packed(NamedTuple):
     """Rows as two flat buffers.
 
     integers: minibatches, then per minibatch its micro-batches, then per micro-batch its rows, then
-    per row prompt length, response length, group, number of held tokens, token ids, mask, ages,
-    held positions. floats: per row weight, sampler log-probs, advantages.
+    per row and field the number of entries, followed by them unless they are floats; those stand
+    in floats.
     """
 
     integers: NDArray[np.int32]
     floats: NDArray[np.float32]
 
 
-def pack(work: Work) -> Packed:
+FLOATS = (float, LogProbs)
+READ: dict[Any, Callable[[NDArray[Any]], Any]] = {
+    int: lambda entries: int(entries[0]),
+    float: lambda entries: float(entries[0]),
+    TokenIds: lambda entries: entries,
+    NDArray[np.bool_]: lambda entries: entries.astype(np.bool_),
+    LogProbs: lambda entries: entries,
+}
+"""From a field's entries to its value, by the field's type."""
+
+
+def pack(work: Work[AnyRow], kind: type[AnyRow]) -> Packed:
+    types = field_types(kind)
     integers: list[NDArray[np.int32]] = [_ints(len(work))]
-    floats: list[NDArray[np.float32]] = []
+    floats: list[NDArray[np.float32]] = [np.zeros(0, np.float32)]
     for minibatch in work:
         integers.append(_ints(len(minibatch)))
         for micro in minibatch:
             integers.append(_ints(len(micro)))
             for row in micro:
-                header = (row.prompt_length, row.response_length, row.group, len(row.held))
-                integers.append(_ints(*header))
-                integers += [row.token_ids, row.mask.astype(np.int32), row.ages, row.held]
-                floats.append(np.array([row.weight], dtype=np.float32))
-                floats += [row.sampler_logprobs, row.advantages]
-    return Packed(np.concatenate(integers), np.concatenate([*floats, np.zeros(0, np.float32)]))
+                for name, of_field in types.items():
+                    entries = np.atleast_1d(getattr(row, name))
+                    integers.append(_ints(len(entries)))
+                    if of_field in FLOATS:
+                        floats.append(entries.astype(np.float32, copy=False))
+                    else:
+                        integers.append(entries.astype(np.int32, copy=False))
+    return Packed(np.concatenate(integers), np.concatenate(floats))
 
 
-def unpack(packed: Packed) -> Work:
-    reader = _Reader(packed)
-    (minibatches,) = reader.integers(1)
+def unpack(packed: Packed, kind: type[AnyRow]) -> Work[AnyRow]:
+    """What `pack` was given; the rows are of type `kind`."""
+    reader, types = _Reader(packed), field_types(kind)
     return [
-        [[reader.row() for _ in range(reader.integers(1)[0])] for _ in range(reader.integers(1)[0])]
-        for _ in range(minibatches)
+        [[kind(**reader.row(types)) for _ in range(reader.count())] for _ in range(reader.count())]
+        for _ in range(reader.count())
     ]
+
+
+def field_types(kind: type[TokenRow]) -> dict[str, Any]:
+    """The fields of a kind of row, in their order, with their types."""
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}
 
 
 class _Reader:
@@ -139,27 +160,24 @@ class _Reader:
         self._integer = 0
         self._float = 0
 
-    def integers(self, count: int) -> NDArray[np.int32]:
+    def count(self) -> int:
+        return int(self._integers(1)[0])
+
+    def row(self, types: dict[str, Any]) -> dict[str, Any]:
+        """The fields of the next row."""
+        found = {}
+        for name, of_field in types.items():
+            take = self._floats if of_field in FLOATS else self._integers
+            found[name] = READ[of_field](take(self.count()))
+        return found
+
+    def _integers(self, count: int) -> NDArray[np.int32]:
         self._integer += count
         return self._packed.integers[self._integer - count : self._integer]
 
-    def floats(self, count: int) -> NDArray[np.float32]:
+    def _floats(self, count: int) -> NDArray[np.float32]:
         self._float += count
         return self._packed.floats[self._float - count : self._float]
-
-    def row(self) -> Row:
-        prompt, response, group, num_held = (int(n) for n in self.integers(4))
-        return Row(
-            token_ids=self.integers(prompt + response),
-            prompt_length=prompt,
-            mask=self.integers(response).astype(np.bool_),
-            ages=self.integers(response),
-            held=self.integers(num_held),
-            weight=float(self.floats(1)[0]),
-            sampler_logprobs=self.floats(response),
-            advantages=self.floats(response),
-            group=group,
-        )
 
 
 def _ints(*values: int) -> NDArray[np.int32]:

@@ -7,6 +7,8 @@ Layout = dict[str, int | str]
 """Settings that a checkpoint's files depend on, by config key."""
 
 INDEX = "learner.json"
+CHECKPOINT_TAG = "deepspeed"
+"""The folder of DeepSpeed's files beside the index."""
 
 
 def write_index(folder: Path, layout: Layout, updates: int) -> None:

@@ -11,11 +11,9 @@ from torch import Tensor
 
 from data.config import ModelConfig
 from rl.config import LoraConfig
+from rl.learner.checkpoint import CHECKPOINT_TAG
 from rl.learner.model import add_lora, load_model
 from rl.learner.weights import checkpoint_weights, write_configs, write_safetensors
-
-TAG = "deepspeed"
-"""The folder of DeepSpeed's files inside a learner checkpoint (`DeepSpeedLearner.save`)."""
 
 WHOLE = "mp_rank_00_model_states.pt"
 """Stages 0, 1 and 2: all weights of the policy, in one file of rank 0."""
@@ -36,7 +34,7 @@ def export_checkpoint(
     DeepSpeed's files are pickles: give checkpoints of your own, never a downloaded one. Raises
     ValueError when the files are missing, torn, or not of that model.
     """
-    saved = read_weights(checkpoint / TAG, adapters_only=bool(lora.rank))
+    saved = read_weights(checkpoint / CHECKPOINT_TAG, adapters_only=bool(lora.rank))
     policy = load_model(model_path, model, None, torch.device("cpu"))
     if lora.rank:
         add_lora(policy, lora)

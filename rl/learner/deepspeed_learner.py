@@ -17,14 +17,21 @@ from torch import Tensor, nn
 
 from data.types import LogProbs
 from rl.algorithms.table import policy_loss
-from rl.config import RunConfig
+from rl.config import ActorCriticConfig, RunConfig
 from rl.disk import sync_tree
-from rl.learner.batch import Row, dummy_row
-from rl.learner.checkpoint import Layout, read_index, write_index
+from rl.learner.batch import Row, ValueRow, dummy_row
+from rl.learner.checkpoint import CHECKPOINT_TAG, Layout, read_index, write_index
 from rl.learner.correction import INTERPOLATIONS, correction_weights, weight_metrics
+from rl.learner.critic import Critic, Values
 from rl.learner.deterministic import use_deterministic_algorithms
 from rl.learner.diagnostics import Diagnostics
-from rl.learner.engine import deepspeed_config, frozen_engine, gradient_norm, train_engine
+from rl.learner.engine import (
+    deepspeed_config,
+    frozen_engine,
+    is_plain,
+    optimizer_step,
+    train_engine,
+)
 from rl.learner.flat import flatten
 from rl.learner.logprobs import TokenLogprobs
 from rl.learner.model import add_lora, enable_checkpointing, load_model
@@ -51,7 +58,8 @@ MicroBatches = Sequence[Sequence[Row]]
 Fingerprint = Callable[[str, Tensor], Tensor]
 """A short vector for a named whole tensor."""
 
-CHECKPOINT_TAG = "deepspeed"
+CRITIC = "critic"
+"""The folder of the critic inside a learner checkpoint."""
 
 
 class DeepSpeedLearner:
@@ -70,7 +78,7 @@ class DeepSpeedLearner:
         self._partitioned = config.learner.zero_stage == 3
         self._bucket_bytes = config.rollout.sync_bucket_mib * 2**20
         self._warmup = config.learner.warmup_steps * config.algorithm.num_minibatches
-        self._num_updates = config.num_steps * config.algorithm.num_minibatches
+        self._num_updates = policy_steps(config) * config.algorithm.num_minibatches
         self._updates = 0
         if config.deterministic:
             use_deterministic_algorithms()
@@ -83,6 +91,7 @@ class DeepSpeedLearner:
         self._engine = train_engine(self._policy(model, config), config.learner, self._dtype)
         self._weights = checkpoint_weights(model)
         self._reference = self._load_reference(config)
+        self._critic = self._load_critic(config)
 
     def update(self, minibatches: Sequence[MicroBatches]) -> dict[str, float]:
         """One optimizer step per minibatch; returns metrics over all ranks, under TRL's names.
@@ -127,12 +136,25 @@ class DeepSpeedLearner:
         """As `logprobs`, of the initial policy, which the config must ask for."""
         return [split_rows(rows, self._reference_logprobs(rows)) for rows in microbatches]
 
-    def values(self, microbatches: MicroBatches) -> list[list[LogProbs]]:
-        """State values [T] of every row's response tokens, for advantages that need a critic."""
-        raise ValueError(
-            f"algorithm={type(self._algorithm).__name__} has no critic, so there are no values; "
-            "choose an algorithm with value advantages"
-        )
+    def values(self, microbatches: MicroBatches) -> list[list[Values]]:
+        """Values [T + 1] of every row: before each response token, and after the last."""
+        return self.critic.values(microbatches)
+
+    def update_critic(
+        self, minibatches: Sequence[Sequence[Sequence[ValueRow]]]
+    ) -> dict[str, float]:
+        """One optimizer step of the critic per minibatch; metrics over all ranks."""
+        return self.critic.update(minibatches)
+
+    @property
+    def critic(self) -> Critic:
+        """Raises ValueError for an algorithm that has none."""
+        if self._critic is None:
+            raise ValueError(
+                f"algorithm={type(self._algorithm).__name__} has no critic, so there are no "
+                "values; choose an algorithm with value advantages"
+            )
+        return self._critic
 
     def publish(self, transfer: Transfer | None, version: int) -> None:
         """Sends all weights to the engines in buckets; only rank 0 has a `transfer`.
@@ -172,6 +194,8 @@ class DeepSpeedLearner:
             save_latest=False,
             exclude_frozen_parameters=self._adapters is not None,
         )
+        if self._critic is not None:
+            self._critic.save(folder / CRITIC)
         write_generators(folder, self.ranks.rank)
         if self.ranks.is_first:
             write_index(folder, self._layout(), self._updates)
@@ -186,6 +210,8 @@ class DeepSpeedLearner:
         Raises ValueError when the folder holds no checkpoint, or one of another layout.
         """
         updates = read_index(folder, self._layout())
+        if self._critic is not None:
+            self._critic.load(folder / CRITIC)
         self._engine.load_checkpoint(
             str(folder), tag=CHECKPOINT_TAG, load_module_strict=self._adapters is None
         )
@@ -197,12 +223,13 @@ class DeepSpeedLearner:
 
     def _layout(self) -> Layout:
         """What must not change between `save` and `load`."""
-        return {
+        layout: Layout = {
             "ranks": self.ranks.world_size,
             "learner.zero_stage": self._settings.zero_stage,
             "model.dtype": self._dtype,
             "learner.lora.rank": self._settings.lora.rank,
         }
+        return layout | ({} if self._critic is None else {"critic": "whole"})
 
     def export(self, folder: Path) -> None:
         """The policy in Hugging Face format: safetensors, config, generation config, tokenizer."""
@@ -232,6 +259,12 @@ class DeepSpeedLearner:
             return policy
         engine: nn.Module = frozen_engine(policy, self._settings, self._dtype)
         return engine
+
+    def _load_critic(self, config: RunConfig) -> Critic | None:
+        """The value model of an algorithm that has one, on a backbone of its own."""
+        if not isinstance(config.algorithm, ActorCriticConfig):
+            return None
+        return Critic(config, config.algorithm.critic, self._load(config), self.ranks)
 
     def _whole_weights(self) -> Any:
         return whole_weights(self._weights, self._bucket_bytes, self._partitioned)
@@ -321,23 +354,20 @@ class DeepSpeedLearner:
         return rate
 
     def _step(self) -> float:
-        """The optimizer step on the accumulated gradients; returns their norm before clipping.
-
-        A gradient that is not finite is dropped: weights and optimizer stay as they are. ZeRO's
-        and bfloat16's optimizers do so themselves and report the norm inf; the plain one of stage
-        0 would write NaN into every weight.
-        """
-        plain = self._settings.zero_stage == 0 and self._dtype == "float32"
-        norm = gradient_norm(self._engine) if plain else 0.0
-        if math.isfinite(norm):
-            self._engine.step()
-        else:
-            self._engine.zero_grad()
+        """The optimizer step on the accumulated gradients; returns their norm before clipping."""
+        norm = optimizer_step(self._engine, is_plain(self._settings, self._dtype))
         self._updates += 1
-        return norm if plain else float(self._engine.get_global_grad_norm())
+        return norm
 
 
 def split_rows(rows: Sequence[Row], flat: Tensor) -> list[LogProbs]:
     """`flat` [N] cut into one array [T] per row; a dummy's tokens are dropped."""
     parts = flat.split([row.response_length for row in rows]) if rows else ()
     return [part.float().cpu().numpy() for part in parts]
+
+
+def policy_steps(config: RunConfig) -> int:
+    """Steps of the run that update the policy: all but those that warm a critic up."""
+    if not isinstance(config.algorithm, ActorCriticConfig):
+        return config.num_steps
+    return max(0, config.num_steps - config.algorithm.critic.warmup_steps)

@@ -1,5 +1,6 @@
-"""DeepSpeed engines: the one that trains the policy, and the one that partitions a frozen copy."""
+"""DeepSpeed engines: one for each model that trains, one that partitions a frozen copy."""
 
+import math
 from typing import Any
 
 import torch
@@ -28,18 +29,18 @@ def deepspeed_config(learner: LearnerConfig, dtype: str) -> dict[str, Any]:
     return config
 
 
-def train_engine(policy: nn.Module, learner: LearnerConfig, dtype: str) -> Any:
-    """A DeepSpeed engine around `policy` with torch's AdamW; the rate is set at every step."""
+def train_engine(model: nn.Module, learner: LearnerConfig, dtype: str) -> Any:
+    """A DeepSpeed engine around `model` with torch's AdamW; the rate is set at every step."""
     import deepspeed
 
     optimizer = torch.optim.AdamW(
-        decay_groups(policy, learner.weight_decay),
+        decay_groups(model, learner.weight_decay),
         lr=learner.learning_rate,
         betas=(learner.adam_beta1, learner.adam_beta2),
         fused=True,
     )
     engine, *_ = deepspeed.initialize(
-        model=policy, optimizer=optimizer, config=deepspeed_config(learner, dtype)
+        model=model, optimizer=optimizer, config=deepspeed_config(learner, dtype)
     )
     return engine
 
@@ -50,6 +51,26 @@ def frozen_engine(policy: nn.Module, learner: LearnerConfig, dtype: str) -> Any:
 
     engine, *_ = deepspeed.initialize(model=policy, config=deepspeed_config(learner, dtype))
     return engine
+
+
+def is_plain(learner: LearnerConfig, dtype: str) -> bool:
+    """Whether DeepSpeed wraps the optimizer in none of its own."""
+    return learner.zero_stage == 0 and dtype == "float32"
+
+
+def optimizer_step(engine: Any, plain: bool) -> float:
+    """The optimizer step on the accumulated gradients; returns their norm before clipping.
+
+    A gradient that is not finite is dropped: weights and optimizer stay as they are. ZeRO's and
+    bfloat16's optimizers do so themselves and report the norm inf; the `plain` one would write NaN
+    into every weight.
+    """
+    norm = gradient_norm(engine) if plain else 0.0
+    if math.isfinite(norm):
+        engine.step()
+    else:
+        engine.zero_grad()
+    return norm if plain else float(engine.get_global_grad_norm())
 
 
 def gradient_norm(engine: Any) -> float:

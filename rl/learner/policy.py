@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rl.learner.batch import Row
+from rl.learner.batch import Row, TokenRow
 from rl.learner.logprobs import LogprobHead, TokenLogprobs
 
 if TYPE_CHECKING:
@@ -30,9 +31,7 @@ class PaddedRows:
 
 
 def pad_rows(rows: Sequence[Row], device: torch.device) -> PaddedRows:
-    token_ids = np.zeros((len(rows), max(row.num_tokens for row in rows)), dtype=np.int64)
-    for number, row in enumerate(rows):
-        token_ids[number, : row.num_tokens] = row.token_ids
+    token_ids = padded_ids(rows)
     lengths = [row.response_length for row in rows]
     numbers = np.repeat(np.arange(len(rows)), lengths)
     positions = np.concatenate(
@@ -44,6 +43,14 @@ def pad_rows(rows: Sequence[Row], device: torch.device) -> PaddedRows:
         positions=torch.from_numpy(positions).to(device),
         targets=torch.from_numpy(token_ids[numbers, positions + 1]).to(device),
     )
+
+
+def padded_ids(rows: Sequence[TokenRow]) -> NDArray[np.int64]:
+    """Prompt and response of every row, padded on the right to the longest [B, L]."""
+    token_ids = np.zeros((len(rows), max(row.num_tokens for row in rows)), dtype=np.int64)
+    for number, row in enumerate(rows):
+        token_ids[number, : row.num_tokens] = row.token_ids
+    return token_ids
 
 
 class Policy(nn.Module):

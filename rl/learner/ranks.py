@@ -20,8 +20,9 @@ from torch import Tensor
 from data.types import LogProbs
 from rl.config import RunConfig
 from rl.errors import RankError
-from rl.learner.batch import Row
+from rl.learner.batch import AnyRow, Row, TokenRow, ValueRow
 from rl.learner.channel import Channel, Command, Work
+from rl.learner.critic import Values, num_states
 from rl.learner.deepspeed_learner import DeepSpeedLearner
 from rl.learner.microbatches import MicroBatches, plan_microbatches
 from rl.learner.process_group import Ranks
@@ -54,7 +55,7 @@ class LearnerGroup:
         plans = [self._plan(rows) for rows in minibatches]
         with self._command("update"):
             metrics = self._learner.update(
-                self._channel.scatter(self._works(list(zip(minibatches, plans, strict=True))))
+                self._channel.scatter(self._works(list(zip(minibatches, plans, strict=True))), Row)
             )
         return metrics | plan_metrics(minibatches, plans)
 
@@ -66,9 +67,20 @@ class LearnerGroup:
         """The initial policy's log-probs [T] of every row's response, in the order of `rows`."""
         return self._per_token("reference_logprobs", rows, self._learner.reference_logprobs)
 
-    def values(self, rows: Sequence[Row]) -> list[LogProbs]:
-        """State values [T] of every row's response tokens, in the order of `rows`."""
-        return self._per_token("values", rows, self._learner.values)
+    def values(self, rows: Sequence[Row]) -> list[Values]:
+        """State values [T + 1] of every row (`DeepSpeedLearner.values`), in the order of `rows`."""
+        plan = self._plan(rows)
+        with self._command("values"):
+            (mine,) = self._channel.scatter(self._works([(rows, plan)]), Row)
+            gathered = self._channel.gather(joined(self._learner.values(mine)))
+        return in_order([num_states(row) for row in rows], plan, gathered)
+
+    def update_critic(self, minibatches: Sequence[Sequence[ValueRow]]) -> dict[str, float]:
+        """One optimizer step of the critic per minibatch of weighted rows."""
+        plans = [self._plan(rows) for rows in minibatches]
+        with self._command("update_critic"):
+            works = self._works(list(zip(minibatches, plans, strict=True)))
+            return self._learner.update_critic(self._channel.scatter(works, ValueRow))
 
     def publish(self, transfer: Transfer, version: int) -> None:
         """Sends all weights to the engines, which go on as `version`."""
@@ -123,15 +135,17 @@ class LearnerGroup:
         """What `compute`, the learner's method of that name, finds for each row [T]."""
         plan = self._plan(rows)
         with self._command(name):
-            (mine,) = self._channel.scatter(self._works([(rows, plan)]))
+            (mine,) = self._channel.scatter(self._works([(rows, plan)]), Row)
             gathered = self._channel.gather(joined(compute(mine)))
-        return in_order(rows, plan, gathered)
+        return in_order([row.response_length for row in rows], plan, gathered)
 
-    def _plan(self, rows: Sequence[Row]) -> list[MicroBatches]:
+    def _plan(self, rows: Sequence[TokenRow]) -> list[MicroBatches]:
         lengths = [row.num_tokens for row in rows]
         return plan_microbatches(lengths, self._num_ranks, self._max_tokens)
 
-    def _works(self, planned: Sequence[tuple[Sequence[Row], list[MicroBatches]]]) -> list[Work]:
+    def _works(
+        self, planned: Sequence[tuple[Sequence[AnyRow], list[MicroBatches]]]
+    ) -> list[Work[AnyRow]]:
         return [
             [[[rows[i] for i in micro] for micro in plan[rank]] for rows, plan in planned]
             for rank in range(self._num_ranks)
@@ -158,13 +172,15 @@ def follow(learner: DeepSpeedLearner, channel: Channel, command: Command) -> Non
     """This rank's part of `command`."""
     match command:
         case {"name": "update"}:
-            learner.update(channel.scatter(None))
+            learner.update(channel.scatter(None, Row))
         case {"name": "logprobs"}:
-            channel.gather(joined(learner.logprobs(channel.scatter(None)[0])))
+            channel.gather(joined(learner.logprobs(channel.scatter(None, Row)[0])))
         case {"name": "reference_logprobs"}:
-            channel.gather(joined(learner.reference_logprobs(channel.scatter(None)[0])))
+            channel.gather(joined(learner.reference_logprobs(channel.scatter(None, Row)[0])))
         case {"name": "values"}:
-            channel.gather(joined(learner.values(channel.scatter(None)[0])))
+            channel.gather(joined(learner.values(channel.scatter(None, Row)[0])))
+        case {"name": "update_critic"}:
+            learner.update_critic(channel.scatter(None, ValueRow))
         case {"name": "publish", "version": int(version)}:
             learner.publish(None, version)
         case {"name": "fingerprints"}:
@@ -209,19 +225,19 @@ def joined(microbatches: Sequence[Sequence[LogProbs]]) -> LogProbs:
 
 
 def in_order(
-    rows: Sequence[Row], plan: Sequence[MicroBatches], gathered: Sequence[LogProbs]
+    sizes: Sequence[int], plan: Sequence[MicroBatches], gathered: Sequence[LogProbs]
 ) -> list[LogProbs]:
-    """Undoes `plan`: one array per row from each rank's joined arrays."""
+    """Undoes `plan`: one array per row, of its size, from each rank's joined arrays."""
     found: dict[int, LogProbs] = {}
     for microbatches, values in zip(plan, gathered, strict=True):
         numbers = [number for micro in microbatches for number in micro]
-        ends = np.cumsum([rows[number].response_length for number in numbers])
+        ends = np.cumsum([sizes[number] for number in numbers])
         found |= dict(zip(numbers, np.split(values, ends[:-1]), strict=True)) if numbers else {}
-    return [found[number] for number in range(len(rows))]
+    return [found[number] for number in range(len(sizes))]
 
 
 def plan_metrics(
-    minibatches: Sequence[Sequence[Row]], plans: Sequence[Sequence[MicroBatches]]
+    minibatches: Sequence[Sequence[TokenRow]], plans: Sequence[Sequence[MicroBatches]]
 ) -> dict[str, float]:
     """Forward passes of one rank, and the share of their tokens that is padding."""
     padded = real = 0

@@ -207,8 +207,12 @@ def above(history: History, setting: Setting, name: str, words: str) -> str | No
 
 
 def share_of_first(history: History, setting: Setting, name: str, words: str) -> str | None:
-    """Figures when the window's mean of a column is below the threshold times its first value."""
-    now, first = window_mean(history, setting, name), history[0].get(name, math.nan)
+    """Figures when the window's mean of a column is below the threshold times its first value.
+
+    Steps that only warm a critic up have no values of the policy's columns.
+    """
+    now = window_mean(history, setting, name)
+    first = next((row[name] for row in history if name in row), math.nan)
     if not now < setting.threshold * first:
         return None
     return (

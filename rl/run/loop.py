@@ -1,4 +1,4 @@
-"""The training loop: draw, limit, roll out, score, advantages, batch, update, publish, log.
+"""The training loop: draw, limit, roll out, score, credit, update, publish, log.
 
 Rank 0 runs it; the other ranks serve the learner (`rl.learner.ranks`). A method changes the parts
 of `Run`, never this file. The synchronous loop is the asynchronous one at staleness 0: the stream
@@ -9,34 +9,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from data.memory import PromptMemory
 from data.sampler import PromptSampler
 from data.types import Group, Score, Verdict
 from rewards.protocols import Reward
-from rl.algorithms.aggregation import row_weights
 from rl.algorithms.dynamic_sampling import Oversampling
-from rl.algorithms.group import Advantages
-from rl.algorithms.kl_reward import kl_to_go
-from rl.algorithms.table import penalised_advantages
 from rl.config import RunConfig
 from rl.errors import NoBatchError
-from rl.learner.batch import (
-    Row,
-    log_ratios,
-    minibatches_of,
-    rows_of,
-    with_token_advantages,
-)
 from rl.learner.ranks import LearnerGroup
 from rl.limits.limit import Limit
+from rl.run.credit import Credit, train_on
 from rl.run.interrupts import Interrupts
 from rl.run.probe import Probe
 from rl.run.stopwatch import Stopwatch
 from rollout.samplings import Request
 from rollout.stream import Judged, Stream
 from rollout.transfer import Transfer
+from rollout.windows.stream import WindowStream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +41,10 @@ class Step:
     seconds: dict[str, float]
 
 
+RolledOut = tuple[list[Group], list[list[Verdict]], float]
+"""The judged groups of one update, and the share of the judged groups that was kept."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """The parts that the loop calls, each behind its own seam."""
@@ -62,8 +55,9 @@ class Run:
     oversampling: Oversampling
     limit: Limit
     stream: Stream
+    roll_out: "Callable[[Run, int], RolledOut]"
     reward: Reward
-    advantages: Advantages
+    credit: Credit
     learner: LearnerGroup
     transfer: Transfer
     probe: Probe
@@ -98,19 +92,15 @@ AfterStep = Callable[[Run, Step], None]
 
 def train(run: Run, first_step: int, after_step: AfterStep) -> None:
     """Trains from `first_step` to `config.num_steps`."""
-    algorithm = run.config.algorithm
-    weigh = row_weights(algorithm.aggregation, run.config.limit.max_response_tokens)
     for index in range(first_step, run.config.num_steps):
         watch = Stopwatch()
         with run.interrupts.allowed(), watch("rollout"):
-            groups, verdicts, kept_share = roll_out(run, index)
+            groups, verdicts, kept_share = run.roll_out(run, index)
         with run.interrupts.allowed(), watch("score"):
             scores = run.reward(groups, verdicts)
-            advantages = run.advantages(groups, scores)
-            rows = rows_of(groups, advantages, version=index)
         with watch("learn"):
-            rows, kl = with_kl(run, rows, advantages, scores)
-            metrics = run.learner.update(minibatches_of(rows, algorithm, weigh)) | kl
+            batch = run.credit(groups, scores, index)
+            metrics = train_on(run.learner, batch)
         with watch("sync"):
             run.learner.publish(run.transfer, index + 1)
         with watch("probe"):
@@ -125,34 +115,15 @@ def train(run: Run, first_step: int, after_step: AfterStep) -> None:
                 groups=groups,
                 verdicts=verdicts,
                 scores=scores,
-                advantages=advantages,
+                advantages=batch.advantages,
                 metrics=metrics,
                 seconds=watch.seconds,
             ),
         )
 
 
-def with_kl(
-    run: Run,
-    rows: list[Row],
-    advantages: Sequence[Sequence[float]],
-    scores: Sequence[Sequence[Score]],
-) -> tuple[list[Row], dict[str, float]]:
-    """`rows` with the KL in the reward, where it is asked for, in their advantages; and that KL."""
-    algorithm = run.config.algorithm
-    if not algorithm.kl_reward_coefficient:
-        return rows, {}
-    found = log_ratios(rows, run.learner.reference_logprobs(rows))
-    penalties = [algorithm.kl_reward_coefficient * kl_to_go(each) for each in found]
-    by_token = penalised_advantages(algorithm)(advantages, scores, penalties)
-    return with_token_advantages(rows, by_token), {"kl_reward": float(np.concatenate(found).mean())}
-
-
-def roll_out(run: Run, step: int) -> tuple[list[Group], list[list[Verdict]], float]:
-    """The judged groups of one update, and the share of the judged groups that was kept.
-
-    Draws again for groups that the stream dropped.
-    """
+def roll_out(run: Run, step: int) -> RolledOut:
+    """Whole groups. Draws again for groups that the stream dropped."""
     wanted, updates_left = run.config.prompts_per_step, run.config.num_steps - step - 1
     judged: list[Judged] = []
     for _ in range(run.config.rollout.max_resampling_rounds):
@@ -171,3 +142,20 @@ def roll_out(run: Run, step: int) -> tuple[list[Group], list[list[Verdict]], flo
         "too easy or too hard for this policy: set algorithm.dynamic_sampling=false, other data, "
         "or a higher rollout.max_resampling_rounds"
     )
+
+
+def roll_out_windows(stream: WindowStream, run: Run, step: int) -> RolledOut:
+    """One window of all that is under way; the responses that ended in it, by prompt.
+
+    Those that go on wait in the stream (`WindowStream.begun`).
+    """
+    prompts = run.sampler.draw(stream.room(run.config.num_steps - step - 1))
+    stream.submit(Request(prompt=p, limit=run.limit.limit(p, step), step=step) for p in prompts)
+    judged = stream.next_windows()
+    if not judged:
+        raise NoBatchError(
+            f"step {step}: every response was aborted or not judged, so that there is nothing to "
+            "train on; look at history.jsonl and at the verifier"
+        )
+    kept_share = stream.end_step()
+    return [j.group for j in judged], [list(j.verdicts) for j in judged], kept_share

@@ -63,7 +63,9 @@ METRICS: dict[str, Metric] = {
     "num_tokens": Metric("prompt and sampled tokens since the start of the run", "tokens"),
     "step_tokens": Metric("tokens sampled for this step's batch", "tokens"),
     # Optimization.
-    "loss": Metric("what the optimizer minimizes, mean over the minibatches"),
+    "loss": Metric(
+        "what the optimizer minimizes, mean over the minibatches; the critic's while it warms up"
+    ),
     "grad_norm": Metric("norm of the gradient before clipping"),
     "skipped_updates": Metric("optimizer steps left out: their gradient was not finite"),
     "learning_rate": Metric("learning rate of the last optimizer step"),
@@ -83,6 +85,15 @@ METRICS: dict[str, Metric] = {
     "microbatches": Metric("forward passes of one rank in this step"),
     "padding_share": Metric("share of the learner's tokens that are padding", "share"),
     "weights/l2": Metric("norm of all weights: a fingerprint of the model"),
+    # The critic, under verl's names.
+    "critic/vf_loss": Metric("the critic's loss, mean over its minibatches"),
+    "critic/vf_clipfrac": Metric("share of tokens whose value is pushed no further", "share"),
+    "critic/vf_explained_var": Metric("1 - var(return - value) / var(return), before the update"),
+    "critic/vpred_mean": Metric("mean value of the trained tokens, during the update"),
+    "critic/values/mean": Metric("mean value of the trained tokens, before the update"),
+    "critic/returns/mean": Metric("mean of what their values are to become"),
+    "critic/grad_norm": Metric("norm of the critic's gradient before clipping"),
+    "critic/skipped_updates": Metric("steps of the critic left out: gradient not finite"),
     # Engine against learner.
     "sampling/sampling_logp_difference/mean": Metric("mean |engine - learner| log-prob", "nats"),
     "sampling/sampling_logp_difference/max": Metric("largest |engine - learner|", "nats"),
@@ -128,8 +139,8 @@ METRICS: dict[str, Metric] = {
     # Time.
     "step_time": Metric("the whole step", "s", varies=True),
     "time/rollout": Metric("waiting for judged groups", "s", varies=True),
-    "time/score": Metric("reward, advantages and batch", "s", varies=True),
-    "time/learn": Metric("old log-probs and optimizer steps", "s", varies=True),
+    "time/score": Metric("the reward", "s", varies=True),
+    "time/learn": Metric("values, advantages, old log-probs and optimizer steps", "s", varies=True),
     "time/sync": Metric("weights from learner to engines", "s", varies=True),
     "time/judge": Metric(
         "judging, summed over the verifier's processes; runs beside the rollout, not in step_time",
@@ -141,6 +152,10 @@ METRICS: dict[str, Metric] = {
     "rollout/kept_share": Metric(
         "groups that dynamic sampling kept over groups sampled for this step", "share"
     ),
+    "rollout/unfinished": Metric(
+        "responses that train as far as they are and go on in a later step"
+    ),
+    "rollout/trained_tokens": Metric("tokens that train the policy in this step", "tokens"),
     "rollout/tokens_per_second": Metric(
         "sampled tokens over time/rollout", "tokens/s", varies=True
     ),
@@ -180,6 +195,10 @@ CONDITIONS: dict[str, str] = {
     "clip_ratio/dual_mean": "algorithm.dual_clip > 0",
     "sampling/k3_kl_fresh": "a token was sampled by the weights that it trains",
     "sampling/k3_kl_stale": "a token was sampled by older weights than those that it trains",
+    "rollout/unfinished": "the algorithm has a critic",
+    "rollout/trained_tokens": "the algorithm has a critic",
+    "critic/": "the algorithm has a critic",
+    "critic/vf_explained_var": "the algorithm has a critic, and returns differ",
     "probe/max_logprob_gap": "rollout.probe_tokens > 0",
     "guards/restored_step": "a guard restored an earlier checkpoint",
     "time/evaluate": HELD_OUT,

@@ -44,6 +44,11 @@ class WindowedEngine:
         """Completions that wait for `release`; with all that runs parked, a step has no more."""
         return len(self._pool.parked)
 
+    @property
+    def begun(self) -> list[Completion]:
+        """What there is of the completions that are parked."""
+        return [partial.begun for partial in self._pool.parked if partial.begun]
+
     async def sample(self, prompt: Prompt, sampling: Sampling) -> Completion:
         """See `Engine.sample`; raises ValueError for an id that is in use."""
         runs = self._pool.open(prompt, sampling)

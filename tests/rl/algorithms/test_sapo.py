@@ -36,7 +36,7 @@ def test_the_gate_is_symmetric_about_its_value_at_one(distance: float, temperatu
 def test_no_token_weighs_more_than_on_policy(ratio: float, temperature: float) -> None:
     leaf = torch.tensor([ratio, 1.0], dtype=torch.float64, requires_grad=True)
     (slopes,) = torch.autograd.grad(soft_gate(leaf, temperature).sum(), leaf)
-    assert 0 < slopes[0] <= 1 + 1e-12
+    assert 0 <= slopes[0] <= 1 + 1e-12
     assert slopes[1].item() == pytest.approx(1)
 
 

@@ -3,7 +3,14 @@ import pytest
 import torch
 
 from rl.algorithms.aggregation import row_weights
-from rl.algorithms.table import ALGORITHMS, group_advantages, penalised_advantages
+from rl.algorithms.ppo import PpoConfig
+from rl.algorithms.rloo import RlooConfig
+from rl.algorithms.table import (
+    ALGORITHMS,
+    group_advantages,
+    known_advantages,
+    penalised_advantages,
+)
 from tests.rl.algorithms.microbatch import (
     HORIZON,
     OLD,
@@ -76,3 +83,11 @@ def test_kl_in_the_reward_is_whitened_with_the_rest_by_reinforce_pp_alone() -> N
             assert found.tolist() == pytest.approx([2 / 3**0.5, -1 / 3**0.5, -1 / 3**0.5], rel=1e-6)
         else:
             assert found.tolist() == pytest.approx([0.1, 0.0, 0.0])
+
+
+def test_a_critic_is_taken_to_know_the_mean_reward_of_a_prompt() -> None:
+    assert known_advantages(PpoConfig())(*scored([[1.0, 0.0], [3.0, 5.0]])) == [
+        [0.5, -0.5],
+        [-1.0, 1.0],
+    ]
+    assert known_advantages(RlooConfig())(*SCORED) == group_advantages(RlooConfig())(*SCORED)

@@ -159,8 +159,7 @@ def test_group_that_a_recipe_does_not_choose(recipe: Path) -> None:
     recipe.write_text(RECIPE.replace("  - algorithm: grpo\n", ""), encoding="utf-8")
     assert problems(recipe) == [
         "algorithm: nothing is chosen; add `algorithm: NAME` to the defaults list, with one of "
-        "grpo, dr_grpo, rloo, dler, dler_code, gdpo, reinforce_pp, reinforce_pp_baseline, gspo, "
-        "cispo, gmpo, sapo, o1_pruner, o1_pruner_code"
+        + ", ".join(GROUPS["algorithm"])
     ]
 
 

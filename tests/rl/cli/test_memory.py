@@ -37,19 +37,33 @@ BF16 = replace(FP32, bytes_per_value=2)
 def test_each_zero_stage_divides_more_over_two_ranks(
     stage: int, parameters: int, gradients: int, optimizer: int
 ) -> None:
-    memory = learner_memory(FP32, LearnerConfig(zero_stage=stage), 2, with_reference=False)
+    memory = learner_memory(
+        FP32, LearnerConfig(zero_stage=stage), 2, with_reference=False, with_critic=False
+    )
     found = (memory.parameters, memory.gradients, memory.optimizer, memory.reference)
     assert found == (parameters, gradients, optimizer, 0)
 
 
 def test_sixteen_bit_parameters_keep_an_fp32_copy_in_the_optimizer() -> None:
-    memory = learner_memory(BF16, LearnerConfig(zero_stage=0), 1, with_reference=False)
+    memory = learner_memory(
+        BF16, LearnerConfig(zero_stage=0), 1, with_reference=False, with_critic=False
+    )
     assert (memory.parameters, memory.gradients, memory.optimizer) == (2000, 4000, 12000)
 
 
 def test_reference_model_is_divided_over_the_ranks() -> None:
-    memory = learner_memory(FP32, LearnerConfig(zero_stage=0), 4, with_reference=True)
+    memory = learner_memory(
+        FP32, LearnerConfig(zero_stage=0), 4, with_reference=True, with_critic=False
+    )
     assert memory.reference == 1000
+
+
+@pytest.mark.parametrize(("stage", "critic"), [(0, 16000), (2, 10000), (3, 8000)])
+def test_a_critic_is_a_second_model_that_trains(stage: int, critic: int) -> None:
+    learner = LearnerConfig(zero_stage=stage, lora=LoraConfig(rank=3))
+    memory = learner_memory(FP32, learner, 2, with_reference=False, with_critic=True)
+    assert memory.critic == critic
+    assert memory.gradients < memory.critic
 
 
 def test_total_is_the_sum_of_the_parts() -> None:
@@ -59,14 +73,14 @@ def test_total_is_the_sum_of_the_parts() -> None:
         logprob_chunk_tokens=2,
         gradient_checkpointing=True,
     )
-    memory = learner_memory(FP32, learner, 1, with_reference=False)
+    memory = learner_memory(FP32, learner, 1, with_reference=False, with_critic=False)
     assert (memory.activations, memory.logits) == (3120, 168)
     assert memory.total == 4000 + 4000 + 8000 + 3120 + 168
 
 
 def test_adapters_alone_have_gradients_and_optimizer_state() -> None:
     learner = LearnerConfig(zero_stage=0, lora=LoraConfig(rank=1))
-    memory = learner_memory(FP32, learner, 1, with_reference=False)
+    memory = learner_memory(FP32, learner, 1, with_reference=False, with_critic=False)
     adapters = lora_parameters(FP32, 1)
     assert adapters == 2 * (4 * 20 + 3 * 30)
     assert (memory.gradients, memory.optimizer) == (4 * adapters, 8 * adapters)

@@ -20,6 +20,7 @@ from rewards.length.sigmoid import SigmoidConfig
 from rl.algorithms.config import A3poConfig, TruncatedConfig
 from rl.algorithms.grpo import GrpoConfig
 from rl.algorithms.o1_pruner import O1PrunerCodeConfig, O1PrunerConfig
+from rl.algorithms.tppo import TPpoConfig
 from rl.cli.machine import Machine
 from rl.cli.problems import context_tokens, model_folder, run_problems
 from rl.config import (
@@ -58,6 +59,41 @@ def gpus(count: int, learners: int) -> Machine:
 
 def test_right_run_has_no_problems() -> None:
     assert run_problems(RIGHT, CPU) == []
+
+
+def tppo(**changed: Any) -> RunConfig:
+    """T-PPO as it should be: the longest answer has 4,096 tokens, four windows."""
+    rollout = VllmConfig(window_tokens=1024, max_staleness=3)
+    parts = {"reward": CorrectConfig(), "algorithm": TPpoConfig(), "rollout": rollout}
+    return replace(RIGHT, **parts | changed)
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        (
+            tppo(rollout=VllmConfig()),
+            "algorithm=tppo with rollout.window_tokens=0: it trains on windows of answers; set "
+            "rollout.window_tokens below limit.max_response_tokens=4096, or algorithm=vapo",
+        ),
+        (
+            tppo(rollout=VllmConfig(window_tokens=1000, max_staleness=3)),
+            "rollout.max_staleness=3 with algorithm=tppo, limit.max_response_tokens=4096 and "
+            "rollout.window_tokens=1000: the first window of the longest answer is 4 versions old "
+            "when it ends; set rollout.max_staleness>=4",
+        ),
+        (
+            tppo(reward=SigmoidConfig()),
+            "algorithm=tppo with reward=sigmoid and limit=constant: answers are scored as they "
+            "end, before their group is complete; set reward=correct, and a limit that does not "
+            "learn from groups",
+        ),
+    ],
+)
+def test_truncated_ppo_needs_windows_and_no_groups(config: RunConfig, problem: str) -> None:
+    assert run_problems(tppo(), CPU) == []
+    assert run_problems(tppo(deterministic=True), CPU) == []
+    assert run_problems(config, CPU) == [problem]
 
 
 def test_sections_problems_are_collected() -> None:

@@ -126,6 +126,6 @@ def drifted_recording(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
 def recording(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five steps of rollouts as a file of two flat arrays."""
     path = tmp_path_factory.mktemp("recording") / "rollouts.npz"
-    packed = pack(sample_steps(tiny_model))
+    packed = pack(sample_steps(tiny_model), Row)
     np.savez(path, integers=packed.integers, floats=packed.floats)
     return path

@@ -13,9 +13,10 @@ import torch
 
 from data.config import ModelConfig
 from rl.algorithms.config import CorrectionConfig
-from rl.algorithms.table import ALGORITHMS
+from rl.algorithms.table import ACTOR_CRITICS, ALGORITHMS
 from rl.cli.options import GROUPS
-from rl.config import KlEstimator, LearnerConfig, LoraConfig, RunConfig, Schedule
+from rl.config import CriticConfig, KlEstimator, LearnerConfig, LoraConfig, RunConfig, Schedule
+from rl.learner.batch import Row
 from rl.learner.channel import Packed, Work, unpack
 from rl.learner.deepspeed_learner import DeepSpeedLearner
 from rl.learner.process_group import start_process_group, stop_process_group
@@ -35,7 +36,10 @@ def run_config(options: dict[str, Any]) -> RunConfig:
     learner["schedule"] = Schedule[learner.get("schedule", "constant")]
     algorithm = {"num_minibatches": 2} | options.get("algorithm", {})
     algorithm["kl_estimator"] = KlEstimator[algorithm.get("kl_estimator", "k3")]
-    method = ALGORITHMS[options.get("method", "grpo")]
+    name = options.get("method", "grpo")
+    if "critic" in options:
+        name, algorithm["critic"] = "ppo", CriticConfig(**options["critic"])
+    method = (ALGORITHMS | ACTOR_CRITICS)[name]
     return RunConfig(
         model=ModelConfig(path="tiny", dtype=options.get("dtype", "float32")),
         algorithm=method.config(**algorithm),
@@ -49,7 +53,7 @@ def run_config(options: dict[str, Any]) -> RunConfig:
 def read_steps(recording: Path) -> Work:
     """Per recorded step its minibatches of weighted rows."""
     arrays = np.load(recording)
-    return unpack(Packed(arrays["integers"], arrays["floats"]))
+    return unpack(Packed(arrays["integers"], arrays["floats"]), Row)
 
 
 def replay(group: LearnerGroup, steps: Work) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def same(ours: Row, theirs: Row) -> bool:
 
 @given(WORK)
 def test_rows_survive_packing(work: Work) -> None:
-    back = unpack(pack(work))
+    back = unpack(pack(work, Row), Row)
     assert [[len(micro) for micro in minibatch] for minibatch in back] == [
         [len(micro) for micro in minibatch] for minibatch in work
     ]
@@ -47,7 +47,7 @@ def test_rows_survive_packing(work: Work) -> None:
 
 
 def test_mask_and_types_come_back_as_they_were() -> None:
-    ((back,),) = unpack(pack([[[row(2, 3, 0)]]]))[0]
+    ((back,),) = unpack(pack([[[row(2, 3, 0)]]], Row), Row)[0]
     assert back.mask.dtype == np.bool_
     assert back.token_ids.dtype == np.int32
     assert back.advantages.dtype == np.float32
@@ -58,7 +58,7 @@ def test_one_rank_needs_no_process_group() -> None:
     channel = Channel(ranks, None)
     channel.announce({"name": "update"})
     work = [[[row(2, 3, 0)]]]
-    assert channel.scatter([work]) is work
+    assert channel.scatter([work], Row) is work
     (values,) = channel.gather(np.array([1.0], dtype=np.float32))
     assert values.tolist() == [1.0]
     channel.meet()

@@ -81,7 +81,9 @@ def test_generation_and_grading_follow_the_limit_of_the_launch(config, loop):
     verify = build("verifier", ExactConfig(), None)
     engine = FakeEngine()
     stream = Stream(engine, verify, lambda group, found: True, loop, settings)
-    rest = dict.fromkeys(("reward", "advantages", "learner", "transfer", "probe", "interrupts"))
+    rest = dict.fromkeys(
+        ("roll_out", "reward", "credit", "learner", "transfer", "probe", "interrupts")
+    )
     run = Run(
         config=RunConfig(limit=config, prompts_per_step=1, rollout=TransformersConfig()),
         sampler=PromptSampler([prompt("a")], seed=0),

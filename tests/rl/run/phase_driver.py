@@ -21,8 +21,8 @@ from typing import Any
 
 import rl.cli.host
 import rl.cli.launch
+import rl.cli.train
 import rl.run.checkpoint
-import rl.run.loop
 from rl.learner.channel import Channel
 from rl.learner.deepspeed_learner import DeepSpeedLearner
 from rl.learner.ranks import LearnerGroup
@@ -35,7 +35,6 @@ from rollout.vllm.transfer import SharedMemoryTransfer
 PHASES: dict[str, tuple[Any, str]] = {
     "start": (rl.cli.host, "start_engine"),
     "rollout": (Stream, "next_batch"),
-    "score": (rl.run.loop, "rows_of"),
     "update": (LearnerGroup, "update"),
     "rank_update": (DeepSpeedLearner, "update"),
     "waiting": (Channel, "await_command"),
@@ -53,6 +52,8 @@ def main(plan: dict[str, Any], recipe: str, overrides: list[str]) -> None:
         setattr(owner, name, marked(phase, getattr(owner, name), plan))
     for name in plan.get("disable", []):
         setattr(LearnerGroup, name, lambda group, folder: None)
+    build = rl.cli.train.build_reward
+    rl.cli.train.build_reward = lambda *parts: marked("score", build(*parts), plan)
     if names := plan.get("forget", []):
         forget(names)
     rl.cli.launch.main(recipe, overrides)

@@ -152,7 +152,8 @@ def tensors(checkpoint: Path) -> dict[str, torch.Tensor]:
     found = {}
     for path in sorted((checkpoint / "learner").rglob("*.pt")):
         content = torch.load(path, weights_only=False)
-        found |= {f"{path.name}/{key}": value for key, value in _tensors("", content)}
+        file = path.relative_to(checkpoint)
+        found |= {f"{file}/{key}": value for key, value in _tensors("", content)}
     return found
 
 

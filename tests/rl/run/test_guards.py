@@ -273,3 +273,9 @@ def test_options_are_checked() -> None:
     problems = json.dumps(wrong.problems())
     for key in ("guards.window=0", "guards.max_restores=-1", "guards.all_truncated.threshold=nan"):
         assert key in problems
+
+
+def test_steps_that_warm_a_critic_up_are_not_what_the_policy_is_compared_with() -> None:
+    rows = history("entropy", [0.5, 0.5, 0.5, *[0.01] * 5])
+    warming = [{name: row[name] for name in row if name != "entropy"} for row in rows[:2]]
+    assert raised([*warming, *rows[2:]]) == raised(rows) == ["entropy_collapse"]

@@ -73,6 +73,12 @@ def lcpo_is_in_the_middle(state: dict[str, Any], following: Rows) -> None:
     assert state["sampler"]["position"] not in (0, 8), "an epoch has begun and is not over"
 
 
+def tppo_is_in_the_middle(state: dict[str, Any], following: Rows) -> None:
+    """Answers that end in the next step have windows of earlier ones."""
+    versions = {(row["weight_version_first"], row["weight_version_last"]) for row in following}
+    assert any(first < SAVED == last for first, last in versions), versions
+
+
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """A lab recipe, the phase of update 4 in which it is killed, and what must hold by then."""
@@ -90,6 +96,17 @@ METHODS = {
     "palu": Method(phase="sync", in_the_middle=palu_is_in_the_middle, remembers="limit"),
     "siri": Method(
         phase="rollout", in_the_middle=siri_is_in_the_middle, overrides=("limit.cycle_steps=7",)
+    ),
+    # The critic is in the checkpoint as well; it trains alone for two of the five steps.
+    "tppo": Method(
+        phase="sync",
+        in_the_middle=tppo_is_in_the_middle,
+        overrides=(
+            "rollout.window_tokens=40",
+            "rollout.max_staleness=3",
+            "algorithm.critic.warmup_steps=2",
+        ),
+        remembers="stream",
     ),
     "lcpo_exact": Method(phase="score", in_the_middle=lcpo_is_in_the_middle, remembers="sampler"),
 }

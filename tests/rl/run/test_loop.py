@@ -1,6 +1,9 @@
 """How the loop asks for the groups of an update."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,22 +12,27 @@ import pytest
 
 from data.memory import PromptMemory
 from data.sampler import PromptSampler
-from data.types import Completion, Prompt, Verdict
+from data.types import Completion, Group, Prompt, Score, Verdict
 from rl.algorithms.dynamic_sampling import Oversampling
-from rl.algorithms.grpo import GrpoConfig
-from rl.algorithms.reinforce_pp import ReinforcePpBaselineConfig
-from rl.config import AlgorithmConfig, ConstantLimitConfig, OversamplingConfig, RunConfig
+from rl.algorithms.tppo import TPpoConfig, tppo
+from rl.config import ConstantLimitConfig, CriticConfig, OversamplingConfig, RunConfig
 from rl.errors import NoBatchError
-from rl.learner.batch import rows_of
+from rl.learner.batch import Row, ValueRow
+from rl.learner.critic import Values
 from rl.limits.constant import build_limit
-from rl.run.loop import Run, roll_out, with_kl
+from rl.run.credit import critic_credit
+from rl.run.loop import Run, Step, roll_out, roll_out_windows, train
 from rollout.background import BackgroundLoop
 from rollout.books import Fate, FateRecord
 from rollout.config import RolloutConfig
+from rollout.continuation import sampled_since
 from rollout.samplings import StreamSettings
 from rollout.stream import Stream
-from tests.fakes import FakeEngine
-from tests.rl.builders import completion, group, prompt, score
+from rollout.windows.engine import WindowedEngine
+from rollout.windows.pool import WindowPool
+from rollout.windows.stream import WindowStream
+from tests.fakes import FakeEngine, words
+from tests.rl.builders import prompt, score
 
 NAMES = "abcdefgh"
 
@@ -66,7 +74,8 @@ class Parts:
             limit=build_limit(ConstantLimitConfig(max_response_tokens=5)),
             stream=self.stream,
             reward=unused,
-            advantages=unused,
+            roll_out=unused,
+            credit=unused,
             learner=unused,
             transfer=unused,
             probe=unused,
@@ -174,35 +183,100 @@ def test_loading_a_state_drops_what_the_stream_held(loop: BackgroundLoop) -> Non
     assert sum(parts.stream.fates.values()) == 8
 
 
-def charged(algorithm: AlgorithmConfig) -> tuple[list[list[float]], dict[str, float]]:
-    """Advantages per token, and metrics, of a right and a wrong answer of two and one tokens.
-
-    The sampler's log-probs are 0; the initial policy has -0.5, 0.25 and 0.
-    """
-    reference = [np.array([-0.5, 0.25], np.float32), np.zeros(1, np.float32)]
-    learner = SimpleNamespace(reference_logprobs=lambda rows: reference)
-    run = cast(Run, SimpleNamespace(config=RunConfig(algorithm=algorithm), learner=learner))
-    groups = [group("p", completion("a", 2), completion("b", 1))]
-    scores, advantages = [[score(True), score(False)]], [[0.7, -0.7]]
-    rows, metrics = with_kl(run, rows_of(groups, advantages, 0), advantages, scores)
-    return [row.advantages.tolist() for row in rows], metrics
+def windowed(loop: BackgroundLoop, engine: FakeEngine | None = None) -> tuple[Run, WindowStream]:
+    """As `Parts`, its answers cut into windows of two tokens that train as they are sampled."""
+    parts = Parts(loop, kept="", max_staleness=2)
+    settings = StreamSettings(group_size=2, seed=3, groups_per_update=2, max_staleness=2)
+    windows = WindowedEngine(engine or parts.engine, WindowPool(2, words))
+    stream = WindowStream(windows, verify, loop, settings)
+    return replace(parts.run, stream=stream), stream
 
 
-def test_no_reference_is_asked_for_without_kl_in_the_reward() -> None:
-    run = cast(Run, SimpleNamespace(config=RunConfig(algorithm=GrpoConfig(kl_coefficient=1.0))))
-    assert with_kl(run, [], [], []) == ([], {})
+def test_a_windowed_step_trains_what_ended_and_keeps_its_places_full(loop: BackgroundLoop) -> None:
+    run, stream = windowed(loop)
+    num_trained = 0
+    for step in range(4):
+        groups, verdicts, kept_share = roll_out_windows(stream, run, step)
+        ended = [completion for group in groups for completion in group.completions]
+        assert ended and [len(row) for row in verdicts] == [len(g.completions) for g in groups]
+        assert 3 <= len(ended) + len(stream.begun()) <= 4
+        assert kept_share == 1.0
+        num_trained += len(ended)
+    drawn = run.sampler.state()["position"]
+    stream.close()
+    assert stream.fates[Fate.TRAINED] == num_trained
+    assert sum(stream.fates.values()) == 2 * drawn
 
 
-def test_kl_in_the_reward_is_taken_off_the_advantages_token_by_token() -> None:
-    # What is to come: 0.5 - 0.25 at the first token, -0.25 at the second.
-    (first, second), metrics = charged(GrpoConfig(kl_reward_coefficient=2.0))
-    assert first == pytest.approx([0.2, 1.2])
-    assert second == pytest.approx([-0.7])
-    assert metrics == {"kl_reward": pytest.approx(0.25 / 3)}
+def test_a_windowed_step_without_any_answer_says_so(loop: BackgroundLoop) -> None:
+    run, stream = windowed(loop)
+    nothing_drawn = cast(Any, SimpleNamespace(draw=lambda count: []))
+    with pytest.raises(NoBatchError, match="step 1: every response was aborted or not judged"):
+        roll_out_windows(stream, replace(run, sampler=nothing_drawn), 1)
 
 
-def test_reinforce_pp_whitens_what_kl_has_left_of_the_reward() -> None:
-    # 0.5 - 0.5, 0.5 + 0.5 and -0.5: mean 1/6, variance with Bessel's correction 7/12.
-    (first, second), _ = charged(ReinforcePpBaselineConfig(kl_reward_coefficient=2.0))
-    assert first == pytest.approx([-1 / 6 / (7 / 12) ** 0.5, 5 / 6 / (7 / 12) ** 0.5])
-    assert second == pytest.approx([-2 / 3 / (7 / 12) ** 0.5])
+class CriticLearner:
+    """A learner whose critic finds every state worth 0.5; it keeps what it is given."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self.engine = engine
+        self.policy_rows: list[list[Row]] = []
+        self.value_rows: list[list[ValueRow]] = []
+
+    def values(self, rows: Sequence[Row]) -> list[Values]:
+        return [np.full(row.response_length + 1, 0.5, np.float32) for row in rows]
+
+    def update(self, minibatches: Sequence[list[Row]]) -> dict[str, float]:
+        self.policy_rows += minibatches
+        return {"loss": 0.0}
+
+    def update_critic(self, minibatches: Sequence[list[ValueRow]]) -> dict[str, float]:
+        self.value_rows += minibatches
+        return {"critic/vf_loss": 1.0}
+
+    def publish(self, transfer: Any, version: int) -> None:
+        self.engine.weight_version = version
+
+
+def reward(groups: Sequence[Group], verdicts: Any) -> list[list[Score]]:
+    """1 for answers of an even number of tokens."""
+    return [[score(correct=c.num_tokens % 2 == 0) for c in group.completions] for group in groups]
+
+
+def test_each_window_trains_in_its_step_and_the_critic_learns_whole_responses(
+    loop: BackgroundLoop,
+) -> None:
+    engine = FakeEngine()
+    run, stream = windowed(loop, engine)
+    algorithm = TPpoConfig(group_size=2, critic=CriticConfig(warmup_steps=1))
+    config = RunConfig(
+        algorithm=algorithm, num_steps=5, prompts_per_step=2, rollout=RolloutConfig(window_tokens=2)
+    )
+    learner = CriticLearner(engine)
+    steps: list[Step] = []
+    run = replace(
+        run,
+        config=config,
+        roll_out=partial(roll_out_windows, stream),
+        reward=cast(Any, reward),
+        credit=critic_credit(
+            config, algorithm, tppo(algorithm), learner.values, sampled_since, stream.begun
+        ),
+        learner=cast(Any, learner),
+        probe=cast(Any, lambda version: {}),
+        interrupts=cast(Any, SimpleNamespace(allowed=nullcontext)),
+    )
+    train(run, 0, lambda run, step: steps.append(step))
+    ended = [c for step in steps for group in step.groups for c in group.completions]
+    begun = [c for group in stream.begun() for c in group.completions]
+    stream.close()
+    # The first step trains the critic alone, so its tokens are the policy's no more.
+    later = [int(sampled_since(c, 1).sum()) for c in ended + begun]
+    assert sum(row.num_trained for rows in learner.policy_rows for row in rows) == sum(later)
+    assert len(learner.policy_rows) == 4 and len(learner.value_rows) == 5
+    learned = [row for rows in learner.value_rows for row in rows]
+    assert [row.num_trained for row in learned] == [c.num_tokens for c in ended]
+    assert [set(row.returns.tolist()) for row in learned] == [
+        {float(c.num_tokens % 2 == 0)} for c in ended
+    ]
+    assert [step.metrics["loss"] for step in steps] == [1.0, 0.0, 0.0, 0.0, 0.0]

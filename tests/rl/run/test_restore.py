@@ -139,7 +139,7 @@ def fallen(folder: Path, action: GuardAction) -> tuple[Run, Journal, RecordingLe
         learner=learner,
         probe=learner.probe,
         stream=IdleStream(),
-        **dict.fromkeys(("reward", "advantages", "transfer", "interrupts")),
+        **dict.fromkeys(("roll_out", "reward", "credit", "transfer", "interrupts")),
     )  # type: ignore[arg-type]
     return run, journal, learner
 
