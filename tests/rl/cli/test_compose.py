@@ -159,7 +159,7 @@ def test_group_that_a_recipe_does_not_choose(recipe: Path) -> None:
     recipe.write_text(RECIPE.replace("  - algorithm: grpo\n", ""), encoding="utf-8")
     assert problems(recipe) == [
         "algorithm: nothing is chosen; add `algorithm: NAME` to the defaults list, with one of "
-        "grpo, dr_grpo, rloo, dler, dler_code, gdpo, o1_pruner, o1_pruner_code"
+        "grpo, dr_grpo, rloo, dler, dler_code, gdpo, o1_pruner, o1_pruner_code, ppo, vapo, tppo"
     ]
 
 
