@@ -185,6 +185,14 @@ def _resume(config: RunConfig) -> list[str]:
     return found
 
 
+def _samples_ahead(config: RunConfig) -> bool:
+    """Whether answers are sampled while the learner updates.
+
+    A step of T-PPO ends when its windows have: its answers are old, its sampling is not ahead.
+    """
+    return config.rollout.max_staleness > 0 and not isinstance(config.algorithm, TPpoConfig)
+
+
 def _asynchrony(config: RunConfig) -> list[str]:
     """What may not be combined with sampling while the learner updates."""
     staleness = config.rollout.max_staleness
@@ -192,8 +200,7 @@ def _asynchrony(config: RunConfig) -> list[str]:
         return []
     given = f"rollout.max_staleness={staleness}"
     found = []
-    # A step of T-PPO ends when its windows have: nothing is sampled while the learner updates.
-    if config.deterministic and not isinstance(config.algorithm, TPpoConfig):
+    if config.deterministic and _samples_ahead(config):
         found.append(
             f"deterministic=true with {given}: what is sampled then depends on timing; set "
             "rollout.max_staleness=0 or deterministic=false"
@@ -381,7 +388,7 @@ def _placement(config: RunConfig, machine: Machine) -> list[str]:
             f"{gpus} GPUs; lower --nproc-per-node or rollout.devices, or set "
             "rollout.placement=shared"
         ]
-    if placement is Placement.shared and config.rollout.max_staleness:
+    if placement is Placement.shared and _samples_ahead(config):
         return [
             f"rollout.placement=shared with rollout.max_staleness={config.rollout.max_staleness}: "
             "the engine sleeps while the learner updates, so nothing is sampled ahead; set "

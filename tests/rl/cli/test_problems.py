@@ -91,8 +91,10 @@ def tppo(**changed: Any) -> RunConfig:
     ],
 )
 def test_truncated_ppo_needs_windows_and_no_groups(config: RunConfig, problem: str) -> None:
+    shared = replace(tppo().rollout, placement=Placement.shared)
     assert run_problems(tppo(), CPU) == []
     assert run_problems(tppo(deterministic=True), CPU) == []
+    assert run_problems(replace(tppo(), rollout=shared), gpus(1, 1)) == []
     assert run_problems(config, CPU) == [problem]
 
 
