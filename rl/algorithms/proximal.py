@@ -10,5 +10,5 @@ def loglinear_logprobs(sampler_logprobs: Tensor, logprobs: Tensor, ages: Tensor)
     [0, 1], with v_prox = v_theta - 1. `ages` are v_theta - v_mu, the weight versions between the
     weights that sampled a token and those that the update starts from; all [N].
     """
-    alpha = (ages - 1).clamp(min=0) / ages.clamp(min=1)
+    alpha = 1 - 1 / ages.clamp(min=1)
     return (sampler_logprobs + alpha * (logprobs - sampler_logprobs)).detach()
