@@ -28,6 +28,14 @@ class Speculation(Enum):
     history = "history"
 
 
+class Order(Enum):
+    """Which prompts of a step begin first, by how long their answers were in earlier epochs."""
+
+    none = "none"
+    longest_first = "longest_first"
+    shortest_first = "shortest_first"
+
+
 @dataclass(kw_only=True)
 class RolloutConfig:
     """Base of the `rollout` group: how completions are sampled, whatever the engine."""
@@ -38,6 +46,9 @@ class RolloutConfig:
     """A longer prompt is refused before the run starts."""
     max_staleness: int = 0
     """Weight versions between sampling a token and training on it; 0 is the synchronous loop."""
+    schedule: Order = Order.none
+    """Which prompts of a step begin first, while more answers wait than the engine decodes at once:
+    `longest_first` ends a step soonest, `none` keeps the order in which they were drawn."""
     window_tokens: int = 0
     """Tokens that an answer is sampled in one step; a longer one goes on in later steps, behind its
     tokens, by the weights of then (T-PPO). 0 samples every answer in one go."""

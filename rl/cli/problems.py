@@ -16,7 +16,7 @@ from rl.cli.options import asks_for, option_name
 from rl.config import ConstantLimitConfig, CorrectionConfig, RunConfig, SamplingFilter
 from rl.limits.palu import PaluConfig
 from rl.run.config import GuardAction
-from rollout.config import Placement, RecordingConfig, Speculation, VllmConfig
+from rollout.config import Order, Placement, RecordingConfig, Speculation, VllmConfig
 
 LAB = Path(__file__).resolve().parents[2] / "data" / "lab"
 HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -237,6 +237,11 @@ def _windows_and_trees(config: RunConfig) -> list[str]:
         found.append(
             "rollout.tree or rollout.window_tokens with recorded answers: nothing is sampled; set "
             "rollout.tree.depth=1 and rollout.window_tokens=0"
+        )
+    if isinstance(rollout, RecordingConfig) and rollout.schedule is not Order.none:
+        found.append(
+            f"rollout.schedule={rollout.schedule.value} with recorded answers: nothing waits to be "
+            "sampled; set rollout.schedule=none"
         )
     return found
 

@@ -56,6 +56,8 @@ from rollout.config import RecordingConfig
 from rollout.fingerprint import fingerprint, stale_parameters
 from rollout.recovery import Patience
 from rollout.replay import ReferenceEngine
+from rollout.scheduling.length_history import LengthHistory
+from rollout.scheduling.priorities import RANKS
 from rollout.stream import Stream
 from rollout.supervisor import Started, Supervisor
 from rollout.transfer import PolicyEngine
@@ -168,6 +170,8 @@ def run_job(
             transfer=engine,
             interrupts=interrupts,
             probe=build_probe(config, engine, learner, inputs.held_out or inputs.training),
+            lengths=LengthHistory(memory),
+            rank=RANKS[config.rollout.schedule],
         )
         judge = Judge(
             engine=engine,

@@ -25,6 +25,8 @@ from rl.run.interrupts import Interrupts
 from rl.run.probe import Probe
 from rl.run.stopwatch import Stopwatch
 from rollout.samplings import Request
+from rollout.scheduling.length_history import LengthHistory
+from rollout.scheduling.priorities import Rank
 from rollout.stream import Judged, Stream
 from rollout.transfer import Transfer
 
@@ -58,6 +60,8 @@ class Run:
     transfer: Transfer
     probe: Probe
     interrupts: Interrupts
+    lengths: LengthHistory
+    rank: Rank
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds beside the learner; JSON-able.
@@ -71,6 +75,7 @@ class Run:
             "memory": self.memory.state(),
             "oversampling": self.oversampling.state(),
             "limit": self.limit.state(),
+            "lengths": self.lengths.state(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -80,6 +85,7 @@ class Run:
         self.memory.load(state["memory"])
         self.oversampling.load(state["oversampling"])
         self.limit.load(state["limit"])
+        self.lengths.load(state["lengths"])
 
 
 AfterStep = Callable[[Run, Step], None]
@@ -132,12 +138,20 @@ def roll_out(run: Run, step: int) -> tuple[list[Group], list[list[Verdict]], flo
         room = run.stream.room(updates_left)
         prompts = run.sampler.draw(run.oversampling.num_prompts(room))
         run.stream.submit(
-            Request(prompt=p, limit=run.limit.limit(p, step), step=step) for p in prompts
+            Request(
+                prompt=prompt,
+                limit=run.limit.limit(prompt, step),
+                step=step,
+                rank=run.rank(run.lengths.predicted(prompt.id)),
+            )
+            for prompt in prompts
         )
         judged += run.stream.next_batch(wanted - len(judged), version=step)
         if len(judged) == wanted:
             kept_share = run.stream.end_step()
-            return [j.group for j in judged], [list(j.verdicts) for j in judged], kept_share
+            groups = [each.group for each in judged]
+            run.lengths.observe(groups)
+            return groups, [list(each.verdicts) for each in judged], kept_share
     raise NoBatchError(
         f"step {step}: {run.config.rollout.max_resampling_rounds} rounds of dynamic sampling found "
         f"{len(judged)} of {wanted} groups whose completions differ; the data are "

@@ -32,6 +32,7 @@ from rl.config import (
 )
 from rl.limits.palu import PaluConfig
 from rollout.config import (
+    Order,
     Placement,
     ReplayConfig,
     Speculation,
@@ -133,6 +134,12 @@ TREE = TreeConfig(depth=4)
 def test_what_early_cut_and_shared_answers_exclude(config: RunConfig, problem: str) -> None:
     [found] = run_problems(config, CPU)
     assert found.startswith(problem)
+
+
+def test_recorded_answers_have_no_order_of_service() -> None:
+    rollout = replace(REPLAY.rollout, schedule=Order.longest_first)
+    [found] = run_problems(replace(REPLAY, rollout=rollout), CPU)
+    assert found.startswith("rollout.schedule=longest_first with recorded answers: ")
 
 
 def test_a_ratio_to_the_sampler_is_not_corrected_again() -> None:
