@@ -31,8 +31,8 @@ class StreamSettings:
     seed: int | None = None
     groups_per_update: int = 1
     max_staleness: int = 0
-    updates_ahead: int = 0
-    """Updates' worth of groups that are sampled ahead of the update that waits for its own."""
+    groups_ahead: int = 0
+    """Groups that are sampled ahead of the update that waits for its own."""
 
 
 class Samplings:

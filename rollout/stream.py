@@ -141,7 +141,7 @@ class Stream:
         `updates_left` updates follow this one; what they do not need is not sampled.
         """
         settings = self._settings
-        ahead = min(settings.updates_ahead, updates_left)
+        ahead = min(settings.groups_ahead, updates_left * settings.groups_per_update)
         return room(settings.groups_per_update, ahead, self._step.taken, len(self._open))
 
     def given_back(self) -> list[str]:
@@ -330,10 +330,10 @@ class Stream:
         return [self._out(group, Fate.TRAINED) for group in [self._open[at] for at in taken]]
 
     async def _end_step(self) -> float:
-        if self._windows is not None or not self._settings.updates_ahead:
+        if self._windows is not None or not self._settings.groups_ahead:
             while not self._at_rest():
                 await self._change()
-        if self._windows is None and not self._settings.updates_ahead:
+        if self._windows is None and not self._settings.groups_ahead:
             for group in list(self._open):
                 self._out(group, Fate.UNUSED)
         step, self._step = self._step, _Step()

@@ -26,7 +26,7 @@ def stream_settings(config: RunConfig) -> StreamSettings:
         seed=config.seed if config.deterministic else None,
         groups_per_update=config.prompts_per_step,
         max_staleness=config.num_steps if replays else config.rollout.max_staleness,
-        updates_ahead=0 if replays else config.rollout.max_staleness,
+        groups_ahead=0 if replays else config.rollout.max_staleness * config.prompts_per_step,
     )
 
 

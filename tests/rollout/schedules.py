@@ -191,7 +191,7 @@ class _Run:
                 seed=RUN_SEED,
                 groups_per_update=schedule.num_groups,
                 max_staleness=schedule.max_staleness,
-                updates_ahead=schedule.max_staleness,
+                groups_ahead=schedule.max_staleness * schedule.num_groups,
             ),
             self.ledger.tell,
             sample_group=self.sample_group,

@@ -56,7 +56,7 @@ class Parts:
                 group_size=2,
                 groups_per_update=2,
                 max_staleness=max_staleness,
-                updates_ahead=max_staleness,
+                groups_ahead=2 * max_staleness,
             ),
             self.records.append,
         )
