@@ -52,6 +52,10 @@ class RolloutConfig:
     window_tokens: int = 0
     """Tokens that an answer is sampled in one step; a longer one goes on in later steps, behind its
     tokens, by the weights of then (T-PPO). 0 samples every answer in one go."""
+    oversample: float = 1.0
+    """Groups that run in a step for each that it needs; when it has its groups the others are cut,
+    and go on behind their tokens in the next step (APRIL). Nothing is sampled while the learner
+    updates. At most `max_staleness` + 1; 1 cuts nothing."""
     tree: TreeConfig = field(default_factory=partial(TreeConfig, depth=1))
     """How the answers to a prompt share their first segments; `depth` 1 is no tree."""
     max_resampling_rounds: int = 10
@@ -81,6 +85,8 @@ class RolloutConfig:
             found.append(f"rollout.max_staleness={self.max_staleness}: set it to 0 or more")
         if self.window_tokens < 0:
             found.append(f"rollout.window_tokens={self.window_tokens}: set it to 0 (none) or more")
+        if not self.oversample >= 1:
+            found.append(f"rollout.oversample={self.oversample}: set it to 1 (none) or more")
         found += self.tree.problems()
         if self.max_resampling_rounds < 1:
             found.append(

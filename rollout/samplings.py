@@ -33,6 +33,8 @@ class StreamSettings:
     max_staleness: int = 0
     groups_ahead: int = 0
     """Groups that are sampled ahead of the update that waits for its own."""
+    cuts: bool = False
+    """Whether what still runs is cut when a step has its groups, and goes on in the next one."""
 
 
 class Samplings:

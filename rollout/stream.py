@@ -179,6 +179,7 @@ class Stream:
         """The update has its groups; returns the share of the groups judged since that were kept.
 
         A stream that does not sample ahead waits for what still runs and drops what no batch took.
+        One that cuts ends when nothing runs any more: the rest goes on in the next step.
         """
         try:
             return self._loop.run(self._end_step())
@@ -330,6 +331,8 @@ class Stream:
         return [self._out(group, Fate.TRAINED) for group in [self._open[at] for at in taken]]
 
     async def _end_step(self) -> float:
+        if self._windows is not None and self._settings.cuts:
+            await self._windows.cut()
         if self._windows is not None or not self._settings.groups_ahead:
             while not self._at_rest():
                 await self._change()
