@@ -61,6 +61,7 @@ from rollout.scheduling.priorities import RANKS
 from rollout.stream import Stream
 from rollout.supervisor import Started, Supervisor
 from rollout.transfer import PolicyEngine
+from rollout.watched import WatchedEngine
 
 STALE_TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2}
 """Largest relative difference of a parameter's fingerprint that rounding explains."""
@@ -260,11 +261,12 @@ def start_stream(
 
     What is recorded comes out of it in the place of what the engine would sample.
     """
-    replay = ReferenceEngine(recorded.judged) if recorded else None
+    replay, watched = ReferenceEngine(recorded.judged) if recorded else None, WatchedEngine(engine)
+    journal.engine_stretch = watched.take
     stream = Stream(
-        replay or engine, replay.verify if replay else verify, group_filter(config), engine,
+        replay or watched, replay.verify if replay else verify, group_filter(config), engine,
         stream_settings(config), journal.fate, group_revision(config), group_sampling(config),
-        windows(config, engine),
+        windows(config, watched),
     )  # fmt: skip
     engine.on_reissue = stream.reissued
     parts.enter_context(closing(stream))

@@ -23,7 +23,7 @@ from rl.learner.ranks import LearnerGroup
 from rl.limits.limit import Limit
 from rl.run.interrupts import Interrupts
 from rl.run.probe import Probe
-from rl.run.stopwatch import Stopwatch
+from rl.run.stopwatch import Spans, Stopwatch
 from rollout.samplings import Request
 from rollout.scheduling.length_history import LengthHistory
 from rollout.scheduling.priorities import Rank
@@ -41,7 +41,7 @@ class Step:
     scores: Sequence[Sequence[Score]]
     advantages: Sequence[Sequence[float]]
     metrics: dict[str, float]
-    seconds: dict[str, float]
+    spans: Spans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +122,7 @@ def train(run: Run, first_step: int, after_step: AfterStep) -> None:
                 scores=scores,
                 advantages=advantages,
                 metrics=metrics,
-                seconds=watch.seconds,
+                spans=watch.spans,
             ),
         )
 

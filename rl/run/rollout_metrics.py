@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.types import Completion, Finish, Group, Score
+from rollout.timeline import idle_share, mean_running
+from rollout.watched import Stretch
 
 Floats = NDArray[np.float64]
 
@@ -130,6 +132,15 @@ def time_metrics(seconds: Mapping[str, float], step_tokens: float) -> dict[str, 
     if seconds.get("rollout"):
         metrics["rollout/tokens_per_second"] = step_tokens / seconds["rollout"]
     return metrics
+
+
+def engine_metrics(stretch: Stretch) -> dict[str, float]:
+    """How idle the engine was between two steps' ends, and how many requests it had at a time."""
+    activities, start, end = stretch.activities, stretch.start, stretch.end
+    return {
+        "rollout/idle_share": idle_share(activities, start, end),
+        "rollout/mean_running": mean_running(activities, start, end),
+    }
 
 
 def _spread(name: str, values: Floats) -> dict[str, float]:

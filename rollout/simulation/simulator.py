@@ -19,8 +19,8 @@ import numpy as np
 from rollout.simulation.cluster import Cluster, Workload
 from rollout.simulation.lengths import Lengths
 from rollout.simulation.replica import Ended, Replica, Sampled
-from rollout.simulation.timeline import LEARNER, Activity, Kind
 from rollout.staleness import choose, room
+from rollout.timeline import LEARNER, Activity, Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
