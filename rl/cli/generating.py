@@ -2,12 +2,15 @@
 
 from functools import partial
 
+from data.types import Prompt
 from rl.cli.inputs import read_tokenizer
 from rl.config import RunConfig
 from rollout.config import RecordingConfig
 from rollout.continuation import Decode
-from rollout.engine import InterruptibleEngine, SampleGroup, independently
+from rollout.engine import InterruptibleEngine, SampleGroup, Sampling, independently
+from rollout.replication.engine import Predict
 from rollout.samplings import StreamSettings
+from rollout.scheduling.length_history import LengthHistory
 from rollout.scheduling.oversample import groups_ahead
 from rollout.trees.sampler import tree_sampling
 from rollout.windows.engine import WindowedEngine
@@ -53,6 +56,16 @@ def windows(config: RunConfig, engine: InterruptibleEngine) -> WindowedEngine | 
         return None
     window = rollout.window_tokens or config.limit.max_response_tokens
     return WindowedEngine(engine, WindowPool(window, decoder(config)))
+
+
+def predicting(lengths: LengthHistory) -> Predict:
+    """What replicas are chosen by: the tokens that `lengths` predicts, within a request's limit."""
+
+    def predict(prompt: Prompt, sampling: Sampling) -> int:
+        predicted = round(lengths.predicted(prompt.id))
+        return min(predicted, sampling.limit) or sampling.limit
+
+    return predict
 
 
 def decoder(config: RunConfig) -> Decode:

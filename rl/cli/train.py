@@ -19,7 +19,7 @@ from data.types import Prompt
 from rewards.protocols import Verifier
 from rl.algorithms.dynamic_sampling import Oversampling
 from rl.algorithms.table import group_advantages
-from rl.cli.generating import group_sampling, stream_settings, windows
+from rl.cli.generating import group_sampling, predicting, stream_settings, windows
 from rl.cli.host import Host
 from rl.cli.inputs import Inputs, read_inputs
 from rl.cli.judging import (
@@ -56,6 +56,7 @@ from rollout.config import RecordingConfig
 from rollout.fingerprint import fingerprint, stale_parameters
 from rollout.recovery import Patience
 from rollout.replay import ReferenceEngine
+from rollout.replication.engine import ReplicatedEngine
 from rollout.scheduling.length_history import LengthHistory
 from rollout.scheduling.priorities import RANKS
 from rollout.stream import Stream
@@ -156,6 +157,9 @@ def run_job(
         stream = start_stream(parts, config, engine, verify, journal, recorded)
         parts.callback(leave, engine)
         memory = PromptMemory()
+        lengths = LengthHistory(memory)
+        if isinstance(started.engine, ReplicatedEngine):
+            started.engine.predict = predicting(lengths)
         run = Run(
             config=config,
             sampler=PromptSampler(inputs.training, config.seed),
@@ -171,7 +175,7 @@ def run_job(
             transfer=engine,
             interrupts=interrupts,
             probe=build_probe(config, engine, learner, inputs.held_out or inputs.training),
-            lengths=LengthHistory(memory),
+            lengths=lengths,
             rank=RANKS[config.rollout.schedule],
         )
         judge = Judge(

@@ -35,12 +35,15 @@ def predicted_tokens(before: float | None, lengths: Sequence[int]) -> float:
 
 
 class LengthHistory:
-    """Learns from whole groups; keeps its predictions in `memory`, which others share."""
+    """Learns from whole groups; keeps its predictions in `memory`, which others share.
+
+    One thread observes; any thread may ask meanwhile.
+    """
 
     def __init__(self, memory: PromptMemory) -> None:
         self._memory = memory
         self._recent: deque[int] = deque(maxlen=NUM_RECENT)
-        self._unseen: float | None = None
+        self._unseen = 0.0
 
     def predicted(self, prompt_id: str) -> float:
         """Tokens that the longest answers to the prompt will have; 0 before the first group.
@@ -51,9 +54,6 @@ class LengthHistory:
         if known is not None:
             assert isinstance(known, float)
             return known
-        if self._unseen is None:
-            recent = self._recent or [0]
-            self._unseen = float(np.quantile(recent, UNSEEN_QUANTILE))
         return self._unseen
 
     def observe(self, groups: Iterable[Group]) -> None:
@@ -63,7 +63,7 @@ class LengthHistory:
             assert before is None or isinstance(before, float)
             self._memory.update(group.prompt.id, {KEY: predicted_tokens(before, group.lengths)})
             self._recent.extend(group.lengths)
-        self._unseen = None
+        self._learn_unseen()
 
     def state(self) -> dict[str, Any]:
         """What `memory` does not hold; JSON can."""
@@ -72,4 +72,8 @@ class LengthHistory:
     def load(self, state: dict[str, Any]) -> None:
         """Continues from `state()`."""
         self._recent = deque(state["recent"], maxlen=NUM_RECENT)
-        self._unseen = None
+        self._learn_unseen()
+
+    def _learn_unseen(self) -> None:
+        recent = self._recent or [0]
+        self._unseen = float(np.quantile(recent, UNSEEN_QUANTILE))

@@ -6,10 +6,14 @@ from typing import Any
 import pytest
 
 from data.config import ModelConfig
-from rl.cli.generating import stream_settings, windows
+from data.memory import PromptMemory
+from rl.cli.generating import predicting, stream_settings, windows
 from rl.config import RunConfig
 from rollout.config import ReplayConfig, RolloutConfig, VllmConfig
+from rollout.engine import Sampling
+from rollout.scheduling.length_history import LengthHistory
 from tests.fakes import FakeEngine
+from tests.rl.builders import completion, group, prompt
 
 
 def run_config(**options: Any) -> RunConfig:
@@ -54,3 +58,13 @@ def test_only_what_is_cut_goes_through_the_windowed_engine(
 ) -> None:
     found = windows(replace(run_config(), rollout=rollout), FakeEngine())
     assert (found is not None) == cut_anywhere
+
+
+def test_replicas_are_chosen_by_predicted_lengths_within_the_limit() -> None:
+    lengths = LengthHistory(PromptMemory())
+    predict = predicting(lengths)
+    asked = Sampling(id="r", limit=16)
+    assert predict(prompt("a"), asked) == 16
+    lengths.observe([group("a", completion("0", 4), completion("1", 4))])
+    assert predict(prompt("a"), asked) == 4
+    assert predict(prompt("a"), Sampling(id="r", limit=3)) == 3
