@@ -1,5 +1,6 @@
 """Options of the rollout engine and the stream; imports nothing heavy."""
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -85,7 +86,7 @@ class RolloutConfig:
             found.append(f"rollout.max_staleness={self.max_staleness}: set it to 0 or more")
         if self.window_tokens < 0:
             found.append(f"rollout.window_tokens={self.window_tokens}: set it to 0 (none) or more")
-        if not self.oversample >= 1:
+        if not 1 <= self.oversample < math.inf:
             found.append(f"rollout.oversample={self.oversample}: set it to 1 (none) or more")
         found += self.tree.problems()
         if self.max_resampling_rounds < 1:

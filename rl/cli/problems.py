@@ -230,8 +230,8 @@ def _windows_and_trees(config: RunConfig) -> list[str]:
             f"{window} with rollout.tree.depth={rollout.tree.depth}: segments of a tree are not "
             "cut; set rollout.window_tokens=0 or rollout.tree.depth=1"
         )
-    later = math.ceil(rollout.oversample - 1)
-    if later > rollout.max_staleness:
+    if rollout.max_staleness + 1 < rollout.oversample < math.inf:
+        later = math.ceil(rollout.oversample - 1)
         found.append(
             f"{spare} with rollout.max_staleness={rollout.max_staleness}: some of what is cut is "
             f"trained on {later} update(s) later; set rollout.max_staleness>={later}, or a smaller "

@@ -62,7 +62,8 @@ class Journal:
         metrics |= step.metrics
         metrics |= time_metrics(seconds_of(step.spans), metrics["step_tokens"])
         stretch = self.engine_stretch()
-        metrics |= engine_metrics(stretch)
+        _, began, _ = step.spans[0]
+        metrics |= engine_metrics(stretch.activities, began, stretch.end)
         metrics |= self._new_fates(fates)
         metrics["time/judge"] = self._new_judging_seconds()
         self.num_tokens += metrics["step_tokens"] + sum(

@@ -133,8 +133,7 @@ METRICS: dict[str, Metric] = {
         "sampled tokens over time/rollout", "tokens/s", varies=True
     ),
     "rollout/idle_share": Metric(
-        "share of the time since the last step or evaluation in which the engine had no request "
-        "of training",
+        "share of the step's time in which the engine had no request of training",
         "share",
         varies=True,
     ),

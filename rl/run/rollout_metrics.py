@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.types import Completion, Finish, Group, Score
-from rollout.timeline import idle_share, mean_running
-from rollout.watched import Stretch
+from rollout.timeline import Activity, idle_share, mean_running
 
 Floats = NDArray[np.float64]
 
@@ -134,9 +133,8 @@ def time_metrics(seconds: Mapping[str, float], step_tokens: float) -> dict[str, 
     return metrics
 
 
-def engine_metrics(stretch: Stretch) -> dict[str, float]:
-    """How idle the engine was between two steps' ends, and how many requests it had at a time."""
-    activities, start, end = stretch.activities, stretch.start, stretch.end
+def engine_metrics(activities: Sequence[Activity], start: float, end: float) -> dict[str, float]:
+    """How idle the engine was in a step of [start, end), and how many requests it had at a time."""
     return {
         "rollout/idle_share": idle_share(activities, start, end),
         "rollout/mean_running": mean_running(activities, start, end),

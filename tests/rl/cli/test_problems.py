@@ -1,5 +1,6 @@
 """Combinations that no section can see on its own."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,8 @@ TREE = TreeConfig(depth=4)
             "rollout.oversample=1.5 with rollout.tree.depth=4: ",
         ),
         (vllm(oversample=0.5), "rollout.oversample=0.5: set it to 1 (none) or more"),
+        (vllm(oversample=math.inf), "rollout.oversample=inf: set it to 1 (none) or more"),
+        (vllm(oversample=math.nan), "rollout.oversample=nan: set it to 1 (none) or more"),
         (
             replace(vllm(tree=TREE), deterministic=True),
             "deterministic=true with rollout.tree.depth=4: ",
