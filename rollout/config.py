@@ -1,5 +1,6 @@
 """Options of the rollout engine and the stream; imports nothing heavy."""
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -28,6 +29,14 @@ class Speculation(Enum):
     history = "history"
 
 
+class Order(Enum):
+    """Which prompts of a step begin first, by how long their answers were in earlier epochs."""
+
+    none = "none"
+    longest_first = "longest_first"
+    shortest_first = "shortest_first"
+
+
 @dataclass(kw_only=True)
 class RolloutConfig:
     """Base of the `rollout` group: how completions are sampled, whatever the engine."""
@@ -38,9 +47,16 @@ class RolloutConfig:
     """A longer prompt is refused before the run starts."""
     max_staleness: int = 0
     """Weight versions between sampling a token and training on it; 0 is the synchronous loop."""
+    schedule: Order = Order.none
+    """Which prompts of a step begin first, while more answers wait than the engine decodes at once:
+    `longest_first` ends a step soonest, `none` keeps the order in which they were drawn."""
     window_tokens: int = 0
     """Tokens that an answer is sampled in one step; a longer one goes on in later steps, behind its
     tokens, by the weights of then (T-PPO). 0 samples every answer in one go."""
+    oversample: float = 1.0
+    """Groups that run in a step for each that it needs; when it has its groups the others are cut,
+    and go on behind their tokens in the next step (APRIL). Nothing is sampled while the learner
+    updates. At most `max_staleness` + 1; 1 cuts nothing."""
     tree: TreeConfig = field(default_factory=partial(TreeConfig, depth=1))
     """How the answers to a prompt share their first segments; `depth` 1 is no tree."""
     max_resampling_rounds: int = 10
@@ -70,6 +86,8 @@ class RolloutConfig:
             found.append(f"rollout.max_staleness={self.max_staleness}: set it to 0 or more")
         if self.window_tokens < 0:
             found.append(f"rollout.window_tokens={self.window_tokens}: set it to 0 (none) or more")
+        if not 1 <= self.oversample < math.inf:
+            found.append(f"rollout.oversample={self.oversample}: set it to 1 (none) or more")
         found += self.tree.problems()
         if self.max_resampling_rounds < 1:
             found.append(

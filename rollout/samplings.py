@@ -4,16 +4,21 @@ from dataclasses import dataclass
 
 from data.types import Prompt
 from rollout.engine import Sampling
+from rollout.scheduling.priorities import in_step
 from rollout.seeds import derived_seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A prompt to sample a group of, up to `limit` tokens each, by weights of version `step`."""
+    """A prompt to sample a group of, up to `limit` tokens each, by weights of version `step`.
+
+    Of the requests of a step those of lower `rank` begin first.
+    """
 
     prompt: Prompt
     limit: int
     step: int
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +31,10 @@ class StreamSettings:
     seed: int | None = None
     groups_per_update: int = 1
     max_staleness: int = 0
-    updates_ahead: int = 0
-    """Updates' worth of groups that are sampled ahead of the update that waits for its own."""
+    groups_ahead: int = 0
+    """Groups that are sampled ahead of the update that waits for its own."""
+    cuts: bool = False
+    """Whether what still runs is cut when a step has its groups, and goes on in the next one."""
 
 
 class Samplings:
@@ -57,7 +64,7 @@ class Samplings:
             seed=None
             if settings.seed is None
             else completion_seed(settings.seed, prompt_id, index, step),
-            priority=step,
+            priority=in_step(step, request.rank),
         )
 
 

@@ -10,14 +10,14 @@ long answers are not lost to short ones. With `max_staleness` 0 nobody overtakes
 from collections.abc import Sequence
 
 
-def room(per_update: int, updates_ahead: int, num_taken: int, num_open: int) -> int:
-    """(updates_ahead + 1) * per_update - num_taken - num_open: groups that may be submitted now.
+def room(per_update: int, groups_ahead: int, num_taken: int, num_open: int) -> int:
+    """per_update + groups_ahead - num_taken - num_open: groups that may be submitted now.
 
-    `num_taken` groups are in this update already, `num_open` run or are ready. AReaL's admission
-    (arXiv:2505.24298, `accepted + running < (eta + v + 1) B`) with the v * B groups of earlier
-    updates taken off both sides.
+    `num_taken` groups are in this update already, `num_open` run or are ready. With eta updates'
+    worth of groups ahead it is AReaL's admission (arXiv:2505.24298, `accepted + running <
+    (eta + v + 1) B`) with the v * B groups of earlier updates taken off both sides.
     """
-    return max(0, (updates_ahead + 1) * per_update - num_taken - num_open)
+    return max(0, per_update + groups_ahead - num_taken - num_open)
 
 
 def choose(

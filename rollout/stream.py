@@ -141,7 +141,7 @@ class Stream:
         `updates_left` updates follow this one; what they do not need is not sampled.
         """
         settings = self._settings
-        ahead = min(settings.updates_ahead, updates_left)
+        ahead = min(settings.groups_ahead, updates_left * settings.groups_per_update)
         return room(settings.groups_per_update, ahead, self._step.taken, len(self._open))
 
     def given_back(self) -> list[str]:
@@ -179,6 +179,7 @@ class Stream:
         """The update has its groups; returns the share of the groups judged since that were kept.
 
         A stream that does not sample ahead waits for what still runs and drops what no batch took.
+        One that cuts ends when nothing runs any more: the rest goes on in the next step.
         """
         try:
             return self._loop.run(self._end_step())
@@ -330,10 +331,12 @@ class Stream:
         return [self._out(group, Fate.TRAINED) for group in [self._open[at] for at in taken]]
 
     async def _end_step(self) -> float:
-        if self._windows is not None or not self._settings.updates_ahead:
+        if self._windows is not None and self._settings.cuts:
+            await self._windows.cut()
+        if self._windows is not None or not self._settings.groups_ahead:
             while not self._at_rest():
                 await self._change()
-        if self._windows is None and not self._settings.updates_ahead:
+        if self._windows is None and not self._settings.groups_ahead:
             for group in list(self._open):
                 self._out(group, Fate.UNUSED)
         step, self._step = self._step, _Step()

@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from rl.bench.bench import Ratio, Result, paired_ratio
+from rl.bench.lab import ROOT, lab_model
 
-ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "recipes" / "lab" / "grpo.yaml"
-LAB_MODEL = ROOT / "data" / "lab" / "short"
+LAB_MODEL = lab_model("short")
 NEVER_SAMPLED = "<|system|>"
 """A token of the lab's tokenizer that only prompts hold."""
 

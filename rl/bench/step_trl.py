@@ -20,7 +20,7 @@ from datasets import load_dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from rl.run.stopwatch import Stopwatch
+from rl.run.stopwatch import Stopwatch, seconds_of
 
 CONTINUOUS_BATCHING = {"max_batch_tokens": 512, "max_memory_percent": 0.03}
 """Its default cache would be nearly all memory of the machine."""
@@ -63,7 +63,8 @@ class StepEnds(TrainerCallback):
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
         assert self.trainer is not None
-        now, parts = time.perf_counter(), self.trainer.watch.seconds
+        now, spans = time.perf_counter(), self.trainer.watch.spans
+        parts = seconds_of(spans)
         line = {
             "end": now,
             "generate": parts["generate"],
@@ -75,7 +76,7 @@ class StepEnds(TrainerCallback):
         with self._output.open("a") as file:
             file.write(json.dumps(line) + "\n")
         self._last = now
-        parts.clear()
+        spans.clear()
 
 
 def main(setting: dict[str, Any]) -> None:

@@ -13,13 +13,11 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from data.config import DataConfig
-from data.loading import load_prompts
 from data.types import Prompt
 from rewards.pool import WorkerPool
 from rewards.verifiers.math import MathVerifier
 from rl.bench.bench import Result, alternate, paired_ratio
-from rl.bench.step import LAB_MODEL
+from rl.bench.lab import lab_model, lab_prompts
 from rollout.background import BackgroundLoop
 from rollout.config import VllmConfig
 from rollout.samplings import Request, Samplings, StreamSettings
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_PROMPT_TOKENS, LIMIT = 256, 512
+LAB, MAX_PROMPT_TOKENS, LIMIT = "short", 256, 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +87,7 @@ def run(against: str, rounds: int = 10, num_prompts: int = 32, group_size: int =
         engine = start_engine(
             config,
             loop=loop,
-            model_path=str(LAB_MODEL),
+            model_path=str(lab_model(LAB)),
             dtype="float32",
             max_model_tokens=MAX_PROMPT_TOKENS + LIMIT,
         )
@@ -100,7 +98,7 @@ def run(against: str, rounds: int = 10, num_prompts: int = 32, group_size: int =
             loop=loop,
             engine=engine,
             pool=pool,
-            prompts=lab_prompts(num_prompts),
+            prompts=lab_prompts(LAB, num_prompts, MAX_PROMPT_TOKENS),
             group_size=group_size,
         )
         ours, bare = alternate(bench.ours, bench.bare, rounds)
@@ -111,7 +109,7 @@ def run(against: str, rounds: int = 10, num_prompts: int = 32, group_size: int =
         against=against,
         **measured._asdict(),
         setting={
-            "model": f"lab:{LAB_MODEL.name}",
+            "model": f"lab:{LAB}",
             "running": num_prompts * group_size,
             "rounds": rounds,
             "cores": os.cpu_count(),
@@ -121,11 +119,3 @@ def run(against: str, rounds: int = 10, num_prompts: int = 32, group_size: int =
             "bare_tokens_per_second": [round(rate) for rate in bare],
         },
     )
-
-
-def lab_prompts(count: int) -> list[Prompt]:
-    """The first training problems of the short lab, templated for its model."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(LAB_MODEL)
-    return load_prompts(DataConfig(path="lab:short"), tokenizer, MAX_PROMPT_TOKENS)[:count]

@@ -34,6 +34,16 @@ BENCHES = {
         ratio_of="tokens per second",
         options={"against": ("vllm",)},
     ),
+    "tree": Bench(
+        run="rl.bench.tree:run",
+        ratio_of="sampled tokens per leaf",
+        options={"against": ("independent",)},
+    ),
+    "windows": Bench(
+        run="rl.bench.windows:run",
+        ratio_of="seconds per training step",
+        options={"against": ("full", "carry_over")},
+    ),
     "step": Bench(
         run="rl.bench.step:run",
         ratio_of="seconds per training step",

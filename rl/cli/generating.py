@@ -1,14 +1,18 @@
-"""How the answers of a run are sampled: one by one or as trees, in one go or window by window."""
+"""How the answers of a run are sampled: one by one or as trees, in one go, cut or in windows."""
 
 from functools import partial
 
+from data.types import Prompt
 from rl.algorithms.tppo import TPpoConfig
 from rl.cli.inputs import read_tokenizer
 from rl.config import RunConfig
 from rollout.config import RecordingConfig
 from rollout.continuation import Decode
-from rollout.engine import InterruptibleEngine, SampleGroup, independently
+from rollout.engine import InterruptibleEngine, SampleGroup, Sampling, independently
+from rollout.replication.engine import Predict
 from rollout.samplings import StreamSettings
+from rollout.scheduling.length_history import LengthHistory
+from rollout.scheduling.oversample import groups_ahead
 from rollout.trees.sampler import tree_sampling
 from rollout.windows.engine import WindowedEngine
 from rollout.windows.pool import WindowPool
@@ -27,8 +31,16 @@ def stream_settings(config: RunConfig) -> StreamSettings:
         seed=config.seed if config.deterministic else None,
         groups_per_update=config.prompts_per_step,
         max_staleness=config.num_steps if replays else config.rollout.max_staleness,
-        updates_ahead=0 if replays else config.rollout.max_staleness,
+        groups_ahead=0 if replays else sampled_ahead(config),
+        cuts=config.rollout.oversample > 1,
     )
+
+
+def sampled_ahead(config: RunConfig) -> int:
+    """Groups that run beside those of an update: the spare ones, or all that may grow old."""
+    if config.rollout.oversample > 1:
+        return groups_ahead(config.prompts_per_step, config.rollout.oversample)
+    return config.rollout.max_staleness * config.prompts_per_step
 
 
 def group_sampling(config: RunConfig) -> SampleGroup:
@@ -39,10 +51,22 @@ def group_sampling(config: RunConfig) -> SampleGroup:
 
 
 def windows(config: RunConfig, engine: InterruptibleEngine) -> WindowedEngine | None:
-    """The engine with answers cut into windows, where the recipe asks for them."""
-    if not config.rollout.window_tokens:
+    """The engine with answers that can be cut, where the recipe asks for windows or cuts steps."""
+    rollout = config.rollout
+    if not rollout.window_tokens and rollout.oversample == 1:
         return None
-    return WindowedEngine(engine, WindowPool(config.rollout.window_tokens, decoder(config)))
+    window = rollout.window_tokens or config.limit.max_response_tokens
+    return WindowedEngine(engine, WindowPool(window, decoder(config)))
+
+
+def predicting(lengths: LengthHistory) -> Predict:
+    """What replicas are chosen by: the tokens that `lengths` predicts, within a request's limit."""
+
+    def predict(prompt: Prompt, sampling: Sampling) -> int:
+        predicted = round(lengths.predicted(prompt.id))
+        return min(predicted, sampling.limit) or sampling.limit
+
+    return predict
 
 
 def trains_windows(config: RunConfig) -> bool:

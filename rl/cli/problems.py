@@ -1,6 +1,7 @@
 """What is wrong between the sections of a run, each of which may be right on its own."""
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from rl.cli.options import asks_for, option_name
 from rl.config import ConstantLimitConfig, RunConfig, SamplingFilter
 from rl.limits.palu import PaluConfig
 from rl.run.config import GuardAction
-from rollout.config import Placement, RecordingConfig, Speculation, VllmConfig
+from rollout.config import Order, Placement, RecordingConfig, Speculation, VllmConfig
 
 LAB = Path(__file__).resolve().parents[2] / "data" / "lab"
 HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -223,6 +224,7 @@ def _windows_and_trees(config: RunConfig) -> list[str]:
     """What cut and shared answers may not be combined with."""
     rollout, limit = config.rollout, config.limit.max_response_tokens
     tree, window = rollout.tree.depth > 1, f"rollout.window_tokens={rollout.window_tokens}"
+    spare = f"rollout.oversample={rollout.oversample}"
     found = []
     if rollout.window_tokens and not rollout.max_staleness:
         found.append(
@@ -239,16 +241,35 @@ def _windows_and_trees(config: RunConfig) -> list[str]:
             f"{window} with rollout.tree.depth={rollout.tree.depth}: segments of a tree are not "
             "cut; set rollout.window_tokens=0 or rollout.tree.depth=1"
         )
+    if rollout.max_staleness + 1 < rollout.oversample < math.inf:
+        later = math.ceil(rollout.oversample - 1)
+        found.append(
+            f"{spare} with rollout.max_staleness={rollout.max_staleness}: some of what is cut is "
+            f"trained on {later} update(s) later; set rollout.max_staleness>={later}, or a smaller "
+            "rollout.oversample"
+        )
+    if rollout.oversample > 1 and tree:
+        found.append(
+            f"{spare} with rollout.tree.depth={rollout.tree.depth}: segments of a tree are not "
+            "cut; set rollout.oversample=1 or rollout.tree.depth=1"
+        )
     if config.deterministic and tree:
         found.append(
             f"deterministic=true with rollout.tree.depth={rollout.tree.depth}: the order in which "
             "segments end shapes a tree; set rollout.tree.depth=1 or deterministic=false"
         )
-    if isinstance(rollout, RecordingConfig) and (tree or rollout.window_tokens):
-        found.append(
-            "rollout.tree or rollout.window_tokens with recorded answers: nothing is sampled; set "
-            "rollout.tree.depth=1 and rollout.window_tokens=0"
-        )
+    if isinstance(rollout, RecordingConfig):
+        asked = {
+            "tree.depth=1": tree,
+            "window_tokens=0": rollout.window_tokens,
+            "oversample=1": rollout.oversample > 1,
+            "schedule=none": rollout.schedule is not Order.none,
+        }
+        if cures := [f"rollout.{cure}" for cure, is_asked in asked.items() if is_asked]:
+            found.append(
+                f"recorded answers: nothing is sampled, cut, shared or ordered; set "
+                f"{', '.join(cures)}"
+            )
     return found
 
 
@@ -388,11 +409,12 @@ def _placement(config: RunConfig, machine: Machine) -> list[str]:
             f"{gpus} GPUs; lower --nproc-per-node or rollout.devices, or set "
             "rollout.placement=shared"
         ]
-    if placement is Placement.shared and _samples_ahead(config):
+    cuts = config.rollout.window_tokens or config.rollout.oversample > 1
+    if placement is Placement.shared and config.rollout.max_staleness and not cuts:
         return [
             f"rollout.placement=shared with rollout.max_staleness={config.rollout.max_staleness}: "
             "the engine sleeps while the learner updates, so nothing is sampled ahead; set "
-            "rollout.max_staleness=0, or rollout.placement=separate"
+            "rollout.max_staleness=0, rollout.placement=separate, or rollout.oversample above 1"
         ]
     if placement is Placement.shared and learners > gpus:
         return [

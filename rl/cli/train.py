@@ -19,7 +19,13 @@ from data.types import Prompt
 from rewards.protocols import Verifier
 from rl.algorithms.dynamic_sampling import Oversampling
 from rl.algorithms.table import group_advantages, token_advantages
-from rl.cli.generating import group_sampling, stream_settings, trains_windows, windows
+from rl.cli.generating import (
+    group_sampling,
+    predicting,
+    stream_settings,
+    trains_windows,
+    windows,
+)
 from rl.cli.host import Host
 from rl.cli.inputs import Inputs, read_inputs
 from rl.cli.judging import (
@@ -58,9 +64,13 @@ from rollout.continuation import sampled_since
 from rollout.fingerprint import fingerprint, stale_parameters
 from rollout.recovery import Patience
 from rollout.replay import ReferenceEngine
+from rollout.replication.engine import ReplicatedEngine
+from rollout.scheduling.length_history import LengthHistory
+from rollout.scheduling.priorities import RANKS
 from rollout.stream import Stream
 from rollout.supervisor import Started, Supervisor
 from rollout.transfer import PolicyEngine
+from rollout.watched import WatchedEngine
 from rollout.windows.stream import WindowStream
 
 STALE_TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2}
@@ -156,6 +166,9 @@ def run_job(
         stream = start_stream(parts, config, engine, verify, journal, recorded)
         parts.callback(leave, engine)
         memory = PromptMemory()
+        lengths = LengthHistory(memory)
+        if isinstance(started.engine, ReplicatedEngine):
+            started.engine.predict = predicting(lengths)
         run = Run(
             config=config,
             sampler=PromptSampler(inputs.training, config.seed),
@@ -174,6 +187,8 @@ def run_job(
             transfer=engine,
             interrupts=interrupts,
             probe=build_probe(config, engine, learner, inputs.held_out or inputs.training),
+            lengths=lengths,
+            rank=RANKS[config.rollout.schedule],
         )
         judge = Judge(
             engine=engine,
@@ -275,13 +290,14 @@ def start_stream(
 
     What is recorded comes out of it in the place of what the engine would sample.
     """
-    replay = ReferenceEngine(recorded.judged) if recorded else None
-    cut, settings = windows(config, engine), stream_settings(config)
+    replay, watched = ReferenceEngine(recorded.judged) if recorded else None, WatchedEngine(engine)
+    journal.engine_stretch = watched.take
+    cut, settings = windows(config, watched), stream_settings(config)
     if cut is not None and trains_windows(config):
         stream: Stream = WindowStream(cut, verify, engine, settings, journal.fate)
     else:
         stream = Stream(
-            replay or engine, replay.verify if replay else verify, group_filter(config), engine,
+            replay or watched, replay.verify if replay else verify, group_filter(config), engine,
             settings, journal.fate, group_revision(config), group_sampling(config), cut,
         )  # fmt: skip
     engine.on_reissue = stream.reissued

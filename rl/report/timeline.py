@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from rl.report.axes import Frame, Scale, grid, linear, ticks
 from rl.report.charts import PART_INKS
 from rl.report.marks import Bar, Label, Line, Mark, Picture
-from rollout.simulation.timeline import LEARNER, Activity, Kind
+from rollout.timeline import LEARNER, Activity, Kind, idle_share
 
 INKS = {
     Kind.GENERATE: PART_INKS["rollout"],
@@ -58,16 +58,6 @@ def rows(activities: Iterable[Activity]) -> list[list[Activity]]:
         else:
             free.append(each)
     return found
-
-
-def idle_share(activities: Sequence[Activity], start: float, end: float) -> float:
-    """The share of [start, end) in which none of the records of one lane runs."""
-    busy, reached = 0.0, start
-    for each in sorted(activities, key=lambda activity: activity.start):
-        begin, stop = max(each.start, reached), min(each.end, end)
-        if stop > begin:
-            busy, reached = busy + stop - begin, stop
-    return 1 - busy / (end - start) if end > start else 0.0
 
 
 def _lanes(activities: Sequence[Activity]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from markupsafe import Markup
 
@@ -22,11 +23,16 @@ from rl.report.pareto import Colored, measured_picture, pareto_file, relative_pi
 from rl.report.protocol import chosen, differing_options
 from rl.report.run import ReportedRun
 from rl.report.svg import svg_element
+from rl.report.timeline import timeline_picture
 from rl.report.verdict import Verdict, verdict
 from rl.run.card import repeat_command
+from rl.run.timeline import read_timeline
 
 TEXT_BYTES = 700_000
 """Of prompts and completions, over all runs: each stands in the page twice, shown and as CSV."""
+
+MOST_RECORDS = 2_000
+"""Of a timeline in the page: a bar each, some 150 bytes."""
 
 METHOD_GROUPS = ("budget", "limit", "reward", "gate", "algorithm")
 
@@ -46,6 +52,8 @@ class View:
     alarms: list[Alarm]
     spent: Spent
     seconds: Markup | None
+    timeline: Markup | None
+    """Of the latest step, unless it has more records than a page should hold."""
     failures: list[Failure]
     groups: list[ShownGroup]
     num_groups: int
@@ -86,6 +94,7 @@ def view_of(run: ReportedRun, ink: str, num_runs: int) -> View:
         alarms=rung,
         spent=seconds,
         seconds=_drawn(time_picture(seconds)) if seconds.steps else None,
+        timeline=_timeline(run.record.folder),
         failures=failures(run),
         num_groups=len(held_out) + len(trained),
         groups=within(held_out, trained, TEXT_BYTES // num_runs),
@@ -120,6 +129,11 @@ def _against_first(views: Sequence[View]) -> list[tuple[View, Comparison]]:
     (_, first), *others = trained
     base = first.outcomes.sampled
     return [(view, compare(each.outcomes.sampled, base)) for view, each in others]
+
+
+def _timeline(folder: Path) -> Markup | None:
+    records = read_timeline(folder)
+    return _drawn(timeline_picture(records)) if 0 < len(records) <= MOST_RECORDS else None
 
 
 def _drawn(picture: Picture) -> Markup:

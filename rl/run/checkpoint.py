@@ -17,7 +17,7 @@ from rl.run.identity import differences
 from rl.run.manifest import damage, seal
 from rl.run.rows import move_aside
 
-FORMAT = 3
+FORMAT = 4
 FOLDER = "checkpoints"
 
 

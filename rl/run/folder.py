@@ -1,6 +1,7 @@
 """A run on disk: its folder, the resolved recipe, metrics line by line, and the summary.
 
-recipe.yaml   metrics.jsonl   history.jsonl   completions/   eval/   checkpoints/   export/
+recipe.yaml   metrics.jsonl   history.jsonl   timeline.jsonl   completions/   eval/   checkpoints/
+export/
 summary.json  written last
 """
 

@@ -13,9 +13,12 @@ from rl.run.guards import Watch
 from rl.run.history import append_history
 from rl.run.loop import Step
 from rl.run.progress import RunProgress
-from rl.run.rollout_metrics import rollout_metrics, time_metrics
+from rl.run.rollout_metrics import engine_metrics, rollout_metrics, time_metrics
+from rl.run.stopwatch import seconds_of
+from rl.run.timeline import learner_activities, write_timeline
 from rl.run.tracker import Tracker
 from rollout.books import Fate, FateRecord
+from rollout.watched import Stretch
 
 FATE_METRICS = {fate: f"stream/{fate.value}" for fate in Fate} | {
     Fate.GRADER_FAILED: "reward/failed"
@@ -36,6 +39,8 @@ class Journal:
     """Prompt and sampled tokens since the start of the run; part of a checkpoint."""
     judging_seconds: Callable[[], float] = lambda: 0.0
     """Seconds that the verifier's processes have judged since the start."""
+    engine_stretch: Callable[[], Stretch] = lambda: Stretch(start=0.0, end=0.0)
+    """What the engine ran for training since the last call."""
     _judged_seconds: float = 0.0
     _seen: dict[Fate, int] = field(default_factory=dict)
     _history: list[dict[str, Any]] = field(default_factory=list)
@@ -55,7 +60,10 @@ class Journal:
         """Logs one update; `fates` counts the stream's completions since it began."""
         metrics = rollout_metrics(step.groups, step.scores, step.advantages, step.index - 1)
         metrics |= step.metrics
-        metrics |= time_metrics(step.seconds, metrics["step_tokens"])
+        metrics |= time_metrics(seconds_of(step.spans), metrics["step_tokens"])
+        stretch = self.engine_stretch()
+        _, began, _ = step.spans[0]
+        metrics |= engine_metrics(stretch.activities, began, stretch.end)
         metrics |= self._new_fates(fates)
         metrics["time/judge"] = self._new_judging_seconds()
         self.num_tokens += metrics["step_tokens"] + sum(
@@ -72,6 +80,9 @@ class Journal:
             step.scores,
             step.advantages,
             self.log.completions_per_step,
+        )
+        write_timeline(
+            self.folder, [*stretch.activities, *learner_activities(step.spans, step.index)]
         )
         self.flush()
         self.tracker.log(step.index, metrics)
@@ -96,7 +107,9 @@ class Journal:
         self.base = self.base or evaluation
         append_metrics(self.folder, step, metrics)
         write_evaluation(self.folder, step, evaluation)
-        self._new_judging_seconds()  # those of an evaluation are not the next step's
+        # What is judged or idle during an evaluation is not the next step's.
+        self._new_judging_seconds()
+        self.engine_stretch()
         self.tracker.log(step, metrics)
         self.tracker.table(
             step, "eval/completions", shown_rows(step, evaluation, self.log.table_rows)

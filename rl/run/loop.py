@@ -11,7 +11,7 @@ from typing import Any
 
 from data.memory import PromptMemory
 from data.sampler import PromptSampler
-from data.types import Group, Score, Verdict
+from data.types import Group, Prompt, Score, Verdict
 from rewards.protocols import Reward
 from rl.algorithms.dynamic_sampling import Oversampling
 from rl.config import RunConfig
@@ -21,8 +21,10 @@ from rl.limits.limit import Limit
 from rl.run.credit import Credit, train_on
 from rl.run.interrupts import Interrupts
 from rl.run.probe import Probe
-from rl.run.stopwatch import Stopwatch
+from rl.run.stopwatch import Spans, Stopwatch
 from rollout.samplings import Request
+from rollout.scheduling.length_history import LengthHistory
+from rollout.scheduling.priorities import Rank
 from rollout.stream import Judged, Stream
 from rollout.transfer import Transfer
 from rollout.windows.stream import WindowStream
@@ -38,7 +40,7 @@ class Step:
     scores: Sequence[Sequence[Score]]
     advantages: Sequence[Sequence[float]]
     metrics: dict[str, float]
-    seconds: dict[str, float]
+    spans: Spans
 
 
 RolledOut = tuple[list[Group], list[list[Verdict]], float]
@@ -62,6 +64,8 @@ class Run:
     transfer: Transfer
     probe: Probe
     interrupts: Interrupts
+    lengths: LengthHistory
+    rank: Rank
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds beside the learner; JSON-able.
@@ -75,6 +79,7 @@ class Run:
             "memory": self.memory.state(),
             "oversampling": self.oversampling.state(),
             "limit": self.limit.state(),
+            "lengths": self.lengths.state(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -84,6 +89,7 @@ class Run:
         self.memory.load(state["memory"])
         self.oversampling.load(state["oversampling"])
         self.limit.load(state["limit"])
+        self.lengths.load(state["lengths"])
 
 
 AfterStep = Callable[[Run, Step], None]
@@ -117,7 +123,7 @@ def train(run: Run, first_step: int, after_step: AfterStep) -> None:
                 scores=scores,
                 advantages=batch.advantages,
                 metrics=metrics,
-                seconds=watch.seconds,
+                spans=watch.spans,
             ),
         )
 
@@ -129,13 +135,13 @@ def roll_out(run: Run, step: int) -> RolledOut:
     for _ in range(run.config.rollout.max_resampling_rounds):
         room = run.stream.room(updates_left)
         prompts = run.sampler.draw(run.oversampling.num_prompts(room))
-        run.stream.submit(
-            Request(prompt=p, limit=run.limit.limit(p, step), step=step) for p in prompts
-        )
+        run.stream.submit(requests(run, prompts, step))
         judged += run.stream.next_batch(wanted - len(judged), version=step)
         if len(judged) == wanted:
             kept_share = run.stream.end_step()
-            return [j.group for j in judged], [list(j.verdicts) for j in judged], kept_share
+            groups = [each.group for each in judged]
+            run.lengths.observe(groups)
+            return groups, [list(each.verdicts) for each in judged], kept_share
     raise NoBatchError(
         f"step {step}: {run.config.rollout.max_resampling_rounds} rounds of dynamic sampling found "
         f"{len(judged)} of {wanted} groups whose completions differ; the data are "
@@ -144,13 +150,26 @@ def roll_out(run: Run, step: int) -> RolledOut:
     )
 
 
+def requests(run: Run, prompts: Sequence[Prompt], step: int) -> list[Request]:
+    """How far each prompt's answers may run, and which of them begin first."""
+    return [
+        Request(
+            prompt=prompt,
+            limit=run.limit.limit(prompt, step),
+            step=step,
+            rank=run.rank(run.lengths.predicted(prompt.id)),
+        )
+        for prompt in prompts
+    ]
+
+
 def roll_out_windows(stream: WindowStream, run: Run, step: int) -> RolledOut:
     """One window of all that is under way; the responses that ended in it, by prompt.
 
     Those that go on wait in the stream (`WindowStream.begun`).
     """
     prompts = run.sampler.draw(stream.room(run.config.num_steps - step - 1))
-    stream.submit(Request(prompt=p, limit=run.limit.limit(p, step), step=step) for p in prompts)
+    stream.submit(requests(run, prompts, step))
     judged = stream.next_windows()
     if not judged:
         raise NoBatchError(

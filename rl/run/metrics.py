@@ -159,6 +159,14 @@ METRICS: dict[str, Metric] = {
     "rollout/tokens_per_second": Metric(
         "sampled tokens over time/rollout", "tokens/s", varies=True
     ),
+    "rollout/idle_share": Metric(
+        "share of the step's time in which the engine had no request of training",
+        "share",
+        varies=True,
+    ),
+    "rollout/mean_running": Metric(
+        "requests of training that the engine had at a time, waiting ones included", varies=True
+    ),
     # Held-out evaluation; samples at the recipe's evaluation temperature unless named greedy.
     "eval/accuracy": Metric("share correct, mean over problems of the mean over samples", "share"),
     "eval/accuracy_low": Metric("lower end of its 95 % bootstrap interval over problems", "share"),

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.types import Completion, Finish, Group, Score
+from rollout.timeline import Activity, idle_share, mean_running
 
 Floats = NDArray[np.float64]
 
@@ -130,6 +131,14 @@ def time_metrics(seconds: Mapping[str, float], step_tokens: float) -> dict[str, 
     if seconds.get("rollout"):
         metrics["rollout/tokens_per_second"] = step_tokens / seconds["rollout"]
     return metrics
+
+
+def engine_metrics(activities: Sequence[Activity], start: float, end: float) -> dict[str, float]:
+    """How idle the engine was in a step of [start, end), and how many requests it had at a time."""
+    return {
+        "rollout/idle_share": idle_share(activities, start, end),
+        "rollout/mean_running": mean_running(activities, start, end),
+    }
 
 
 def _spread(name: str, values: Floats) -> dict[str, float]:

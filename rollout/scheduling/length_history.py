@@ -5,7 +5,7 @@ were never seen. The policy's drift since the last epoch is not corrected for.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,11 +35,15 @@ def predicted_tokens(before: float | None, lengths: Sequence[int]) -> float:
 
 
 class LengthHistory:
-    """Learns from whole groups; keeps its predictions in `memory`, which others share."""
+    """Learns from whole groups; keeps its predictions in `memory`, which others share.
+
+    One thread observes; any thread may ask meanwhile.
+    """
 
     def __init__(self, memory: PromptMemory) -> None:
         self._memory = memory
         self._recent: deque[int] = deque(maxlen=NUM_RECENT)
+        self._unseen = 0.0
 
     def predicted(self, prompt_id: str) -> float:
         """Tokens that the longest answers to the prompt will have; 0 before the first group.
@@ -50,14 +54,16 @@ class LengthHistory:
         if known is not None:
             assert isinstance(known, float)
             return known
-        return float(np.quantile(self._recent, UNSEEN_QUANTILE)) if self._recent else 0.0
+        return self._unseen
 
-    def observe(self, group: Group) -> None:
-        """Learns from a group that was sampled without a cut, once."""
-        before = self._memory.get(group.prompt.id).get(KEY)
-        assert before is None or isinstance(before, float)
-        self._memory.update(group.prompt.id, {KEY: predicted_tokens(before, group.lengths)})
-        self._recent.extend(group.lengths)
+    def observe(self, groups: Iterable[Group]) -> None:
+        """Learns from whole groups, of each once."""
+        for group in groups:
+            before = self._memory.get(group.prompt.id).get(KEY)
+            assert before is None or isinstance(before, float)
+            self._memory.update(group.prompt.id, {KEY: predicted_tokens(before, group.lengths)})
+            self._recent.extend(group.lengths)
+        self._learn_unseen()
 
     def state(self) -> dict[str, Any]:
         """What `memory` does not hold; JSON can."""
@@ -66,3 +72,8 @@ class LengthHistory:
     def load(self, state: dict[str, Any]) -> None:
         """Continues from `state()`."""
         self._recent = deque(state["recent"], maxlen=NUM_RECENT)
+        self._learn_unseen()
+
+    def _learn_unseen(self) -> None:
+        recent = self._recent or [0]
+        self._unseen = float(np.quantile(recent, UNSEEN_QUANTILE))

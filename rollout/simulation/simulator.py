@@ -19,8 +19,8 @@ import numpy as np
 from rollout.simulation.cluster import Cluster, Workload
 from rollout.simulation.lengths import Lengths
 from rollout.simulation.replica import Ended, Replica, Sampled
-from rollout.simulation.timeline import LEARNER, Activity, Kind
 from rollout.staleness import choose, room
+from rollout.timeline import LEARNER, Activity, Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,8 @@ class _World:
     def _fill(self) -> None:
         """Submits as many groups as may start."""
         workload = self._workload
-        count = room(workload.num_groups, workload.max_staleness, self._num_taken, len(self._open))
+        ahead = workload.max_staleness * workload.num_groups
+        count = room(workload.num_groups, ahead, self._num_taken, len(self._open))
         if count:
             drawn = workload.lengths(self._length_rng, count, workload.group_size)
             touched = set()

@@ -32,6 +32,9 @@ ABORT_SECONDS = 0.001
 class VllmEngine:
     """Samples completions with vLLM; `llm`, `loop` and `call` are for the rest of this package.
 
+    `tokens_asked` counts the tokens of the prompts that were answered, `tokens_cached` those of
+    them whose keys and values vLLM still had.
+
     A completion's text is what vLLM decodes: special tokens, the end-of-sequence token among them,
     are left out, everything else (`\\boxed{}` and whitespace included) is kept as sampled.
     """
@@ -61,6 +64,8 @@ class VllmEngine:
         self._running: set[asyncio.Task[Any]] = set()
         self._asked: set[str] = set()
         self._tokens_answered = 0
+        self.tokens_asked = 0
+        self.tokens_cached = 0
         self._lost = ""
         self._admission: Admission | None = None
 
@@ -192,7 +197,7 @@ class VllmEngine:
                 sampling.id,
                 priority=sampling.priority,
             )
-            outputs = [output.outputs[0] async for output in stream]
+            outputs = [output async for output in stream]
         except EngineDeadError:
             raise
         except (VLLMError, ValueError) as error:
@@ -200,7 +205,10 @@ class VllmEngine:
             raise EngineError(
                 f"vLLM failed on request {sampling.id}: {error}"
             ) from error.with_traceback(None)
-        return outputs[-1]
+        final = outputs[-1]
+        self.tokens_asked += len(prompt.token_ids)
+        self.tokens_cached += final.num_cached_tokens or 0
+        return final.outputs[0]
 
     async def call(self, method: str, **arguments: Any) -> list[Any]:
         """Calls a method of every worker; raises `EngineError` when one fails."""

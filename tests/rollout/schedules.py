@@ -20,8 +20,11 @@ from rollout.books import Fate
 from rollout.engine import independently
 from rollout.recovery import Patience
 from rollout.samplings import Request, StreamSettings, completion_seed
+from rollout.scheduling.oversample import groups_ahead
 from rollout.stream import GraderError, Stream
 from rollout.supervisor import Started, Supervisor
+from rollout.windows.engine import WindowedEngine
+from rollout.windows.pool import WindowPool
 from tests.rollout.timed_engine import TimedEngine, Weights
 from tests.virtual_time import VirtualLoop, supervised_in_virtual_time
 
@@ -50,6 +53,8 @@ class Schedule:
     aborts: float
     engine_dies: float
     closes_early: bool
+    oversample: float = 1.0
+    """Above 1 every step is cut when it has its groups."""
 
 
 def drawn(seed):
@@ -96,6 +101,11 @@ def answer(schedule, seed, version):
     correct = None if failed else draw.random() < 0.5
     first = draw.randrange(1_000_000)
     return list(range(first, first + num_tokens)), finish, Verdict(correct=correct)
+
+
+def verdict_of(token_ids):
+    """The text of an answer that was cut: a verdict, whatever the grader would have said."""
+    return str(bool(token_ids[-1] % 2))
 
 
 def differs(schedule, prompt_id, step, verdicts):
@@ -181,6 +191,9 @@ class _Run:
         self.engine = Supervisor(
             self.start_engine(0), self.start_engine, self.publish_to, loop, patience
         )
+        cuts = schedule.oversample > 1
+        self.windows = WindowedEngine(self.engine, WindowPool(LIMIT, verdict_of)) if cuts else None
+        ahead = schedule.max_staleness * schedule.num_groups
         self.stream = build(
             self.engine,
             self.verify,
@@ -191,10 +204,14 @@ class _Run:
                 seed=RUN_SEED,
                 groups_per_update=schedule.num_groups,
                 max_staleness=schedule.max_staleness,
-                updates_ahead=schedule.max_staleness,
+                groups_ahead=groups_ahead(schedule.num_groups, schedule.oversample)
+                if cuts
+                else ahead,
+                cuts=cuts,
             ),
             self.ledger.tell,
             sample_group=self.sample_group,
+            windows=self.windows,
         )
         self.engine.on_reissue = self.on_reissue
 
@@ -279,11 +296,14 @@ class _Run:
         return completion
 
     def on_reissue(self, lost_id, fresh_id):
-        self.ledger.reissued(lost_id, fresh_id)
+        if self.windows is None:
+            self.ledger.reissued(lost_id, fresh_id)
         self.stream.reissued(lost_id, fresh_id)
 
     def answer(self, sampling, version):
         tokens, finish, verdict = answer(self.schedule, sampling.seed, version)
+        if len(tokens) > sampling.limit:
+            tokens, finish = tokens[: sampling.limit], Finish.LIMIT
         return tokens, str(verdict.correct), finish
 
     async def verify(self, prompt, completion):

@@ -5,14 +5,14 @@ from rollout.staleness import can_wait, choose, room
 
 
 def test_synchronous_runs_have_room_for_what_the_update_lacks() -> None:
-    assert room(8, updates_ahead=0, num_taken=0, num_open=0) == 8
-    assert room(8, updates_ahead=0, num_taken=5, num_open=0) == 3
-    assert room(8, updates_ahead=0, num_taken=0, num_open=9) == 0
+    assert room(8, groups_ahead=0, num_taken=0, num_open=0) == 8
+    assert room(8, groups_ahead=0, num_taken=5, num_open=0) == 3
+    assert room(8, groups_ahead=0, num_taken=0, num_open=9) == 0
 
 
 def test_asynchronous_runs_hold_one_update_more_per_version_of_staleness() -> None:
-    assert room(8, updates_ahead=2, num_taken=0, num_open=0) == 24
-    assert room(8, updates_ahead=2, num_taken=8, num_open=16) == 0
+    assert room(8, groups_ahead=16, num_taken=0, num_open=0) == 24
+    assert room(8, groups_ahead=16, num_taken=8, num_open=16) == 0
 
 
 def test_nobody_overtakes_without_staleness() -> None:
@@ -62,7 +62,7 @@ def test_no_schedule_makes_a_group_miss_its_deadline(
     is_ready: dict[int, bool] = {}
     version = 0
     while waiting or open_groups:
-        for _ in range(room(per_update, staleness, 0, len(open_groups))):
+        for _ in range(room(per_update, staleness * per_update, 0, len(open_groups))):
             if waiting:
                 open_groups.append((waiting.pop(0), version + staleness))
         while (

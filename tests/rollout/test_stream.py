@@ -92,7 +92,7 @@ def test_groups_come_out_in_the_order_of_submission_whoever_ended_first(make):
 
 def test_with_staleness_the_groups_that_ended_first_come_out_first(make):
     slow_first = FakeEngine(seconds=lambda s: 0.2 if "/a/" in s.id else 0.0)
-    stream = make(slow_first, max_staleness=1, updates_ahead=1, groups_per_update=2)
+    stream = make(slow_first, max_staleness=1, groups_ahead=2, groups_per_update=2)
     stream.submit(requests("a", "b", "c"))
     assert ids(stream.next_batch(2, version=0)) == ["b", "c"]
     assert ids(stream.next_batch(1, version=1)) == ["a"]
@@ -245,7 +245,7 @@ def test_a_group_may_be_as_old_as_the_bound(make):
 
 
 def test_room_counts_what_runs_and_what_is_ready(make):
-    stream = make(max_staleness=1, updates_ahead=1, groups_per_update=3)
+    stream = make(max_staleness=1, groups_ahead=3, groups_per_update=3)
     assert stream.room(9) == 6
     stream.submit(requests("a", "b"))
     assert stream.room(9) == 4
@@ -256,7 +256,7 @@ def test_room_counts_what_runs_and_what_is_ready(make):
 
 
 def test_room_ends_with_the_updates_that_are_left(make):
-    stream = make(max_staleness=2, updates_ahead=2, groups_per_update=3)
+    stream = make(max_staleness=2, groups_ahead=6, groups_per_update=3)
     assert [stream.room(updates_left) for updates_left in (5, 2, 1, 0)] == [9, 9, 6, 3]
 
 

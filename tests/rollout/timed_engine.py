@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from data.types import Completion, Span
+from data.types import Completion, Finish, Span
 from rollout.engine import EngineLost
 
 
@@ -39,7 +39,8 @@ class TimedEngine:
         self._slots = asyncio.Semaphore(slots)
         self._published_at, self._versions = [loop.time()], [0]
         self._hung = False
-        self._ends = set()
+        self._ends = {}
+        self._aborted = set()
 
     @property
     def weight_version(self):
@@ -59,7 +60,12 @@ class TimedEngine:
                 raise EngineLost(self.killed)
             start = self._loop.time()
             tokens, text, finish = self._answer(sampling, self.weight_version)
-            await self._until(start + len(tokens) * self.seconds_per_token)
+            end = start + len(tokens) * self.seconds_per_token
+            if sampling.id not in self._aborted:
+                await self._until(sampling.id, end)
+            if sampling.id in self._aborted and self._loop.time() < end:
+                num_tokens = int((self._loop.time() - start) / self.seconds_per_token)
+                tokens, finish = tokens[:num_tokens], Finish.ABORTED
         return Completion(
             id=sampling.id,
             text=text,
@@ -70,15 +76,20 @@ class TimedEngine:
             spans=tuple(self._spans(start, len(tokens))),
         )
 
-    async def _until(self, when):
-        end = self._loop.create_future()
-        self._ends.add(end)
+    async def abort(self, request_id):
+        """What waits for its turn has no tokens when it comes."""
+        self._aborted.add(request_id)
+        if request_id in self._ends:
+            self._end(self._ends[request_id])
+
+    async def _until(self, request_id, when):
+        end = self._ends[request_id] = self._loop.create_future()
         timer = self._loop.call_at(when, self._end, end)
         try:
             await end
         finally:
             timer.cancel()
-            self._ends.discard(end)
+            del self._ends[request_id]
 
     def _end(self, end):
         if not end.done() and not self._hung:
@@ -102,7 +113,7 @@ class TimedEngine:
 
     async def kill(self, why):
         self.killed = why
-        for end in self._ends:
+        for end in self._ends.values():
             if not end.done():
                 end.set_exception(EngineLost(why))
 

@@ -3,7 +3,8 @@
 import pytest
 
 from rewards.pool import WorkerPool
-from rl.bench.stream import Bench, lab_prompts
+from rl.bench.lab import lab_prompts
+from rl.bench.stream import LAB, MAX_PROMPT_TOKENS, Bench
 from rollout.samplings import Samplings
 from rollout.vllm.bare import bare_tokens
 from tests.engine_fixtures import LabEngine
@@ -18,7 +19,7 @@ def bench(lab_engine: LabEngine):
         loop=lab_engine.loop,
         engine=lab_engine.engine,
         pool=pool,
-        prompts=lab_prompts(3),
+        prompts=lab_prompts(LAB, 3, MAX_PROMPT_TOKENS),
         group_size=4,
     )
     lab_engine.loop.run(pool.close())

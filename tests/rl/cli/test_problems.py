@@ -1,5 +1,6 @@
 """Combinations that no section can see on its own."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from rl.config import (
 )
 from rl.limits.palu import PaluConfig
 from rollout.config import (
+    Order,
     Placement,
     ReplayConfig,
     Speculation,
@@ -162,6 +164,19 @@ TREE = TreeConfig(depth=4)
             vllm(window_tokens=64, max_staleness=1, tree=TREE),
             "rollout.window_tokens=64 with rollout.tree.depth=4: ",
         ),
+        (vllm(oversample=1.5), "rollout.oversample=1.5 with rollout.max_staleness=0: "),
+        (
+            vllm(oversample=2.5, max_staleness=1),
+            "rollout.oversample=2.5 with rollout.max_staleness=1: some of what is cut is trained "
+            "on 2 update(s) later; set rollout.max_staleness>=2",
+        ),
+        (
+            vllm(oversample=1.5, max_staleness=1, tree=TREE),
+            "rollout.oversample=1.5 with rollout.tree.depth=4: ",
+        ),
+        (vllm(oversample=0.5), "rollout.oversample=0.5: set it to 1 (none) or more"),
+        (vllm(oversample=math.inf), "rollout.oversample=inf: set it to 1 (none) or more"),
+        (vllm(oversample=math.nan), "rollout.oversample=nan: set it to 1 (none) or more"),
         (
             replace(vllm(tree=TREE), deterministic=True),
             "deterministic=true with rollout.tree.depth=4: ",
@@ -171,6 +186,23 @@ TREE = TreeConfig(depth=4)
 def test_what_early_cut_and_shared_answers_exclude(config: RunConfig, problem: str) -> None:
     [found] = run_problems(config, CPU)
     assert found.startswith(problem)
+
+
+def test_recorded_answers_are_neither_shared_nor_ordered() -> None:
+    rollout = replace(REPLAY.rollout, schedule=Order.longest_first, tree=TREE)
+    assert run_problems(replace(REPLAY, rollout=rollout), CPU) == [
+        "recorded answers: nothing is sampled, cut, shared or ordered; set rollout.tree.depth=1, "
+        "rollout.schedule=none"
+    ]
+
+
+def test_steps_of_an_engine_that_sleeps_meanwhile_can_be_cut() -> None:
+    machine = Machine(num_cores=8, num_gpus=1)
+    shared = vllm(placement=Placement.shared, max_staleness=1)
+    [found] = run_problems(shared, machine)
+    assert found.startswith("rollout.placement=shared with rollout.max_staleness=1: ")
+    cut = vllm(placement=Placement.shared, max_staleness=1, oversample=1.5)
+    assert run_problems(cut, machine) == []
 
 
 def test_a_ratio_to_the_sampler_is_not_corrected_again() -> None:

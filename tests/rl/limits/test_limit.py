@@ -18,6 +18,8 @@ from rl.run.loop import Run, roll_out
 from rollout.background import BackgroundLoop
 from rollout.config import TransformersConfig
 from rollout.samplings import StreamSettings
+from rollout.scheduling.length_history import LengthHistory
+from rollout.scheduling.priorities import as_drawn
 from rollout.stream import Stream
 from tests.fakes import END, FakeEngine
 from tests.rewards.groups import prompt, verdicts
@@ -91,6 +93,8 @@ def test_generation_and_grading_follow_the_limit_of_the_launch(config, loop):
         oversampling=Oversampling(OversamplingConfig()),
         limit=limit,
         stream=stream,
+        lengths=LengthHistory(PromptMemory()),
+        rank=as_drawn,
         **rest,
     )
     try:

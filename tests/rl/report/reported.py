@@ -1,5 +1,6 @@
 """Run folders with everything that a report shows, made by the project's own writers."""
 
+from functools import partial
 from pathlib import Path
 
 from data.types import Completion, Finish, Group, Score, Verdict
@@ -7,6 +8,8 @@ from rl.report.run import ReportedRun, read_reported
 from rl.run.completions import write_completions
 from rl.run.folder import append_metrics
 from rl.run.history import append_history
+from rl.run.timeline import write_timeline
+from rollout.timeline import LEARNER, Activity, Kind
 from tests.rl.builders import completion, group
 from tests.rl.run_folders import write_run
 
@@ -39,6 +42,15 @@ def write_trained(
         verdicts = [[Verdict(correct=True), Verdict(correct=False, reason="no box")]] * 2
         scores = [[_score(1.0, -0.25), _score(0.0, 0.0)]] * 2
         write_completions(folder, step, groups, verdicts, scores, [[1.0, -1.0]] * 2, max_rows=64)
+    engine = partial(Activity, kind=Kind.GENERATE, lane="engine")
+    write_timeline(
+        folder,
+        [
+            engine(name="2/a/0", start=7.0, end=8.0),
+            engine(name="2/b/0", start=7.0, end=9.0),
+            Activity(kind=Kind.LEARN, lane=LEARNER, name="step 3", start=9.5, end=11.0),
+        ],
+    )
     append_history(
         folder,
         [

@@ -53,6 +53,17 @@ def test_the_first_thing_said_is_the_verdict_with_its_figures_and_the_command(
     assert "GRPO (arXiv:2402.03300) on four problems." in text
 
 
+def test_the_latest_step_is_drawn_unless_it_has_too_many_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = reported(tmp_path)
+    text = Seen(report([run]).html).text
+    assert "2/b/0: generate 2.00 s" in text and "step 3: learn 1.50 s" in text
+    assert "50% idle" in text
+    monkeypatch.setattr(view_module, "MOST_RECORDS", 2)
+    assert "2/b/0: generate" not in Seen(report([run]).html).text
+
+
 def test_nothing_is_loaded_from_anywhere(tmp_path: Path) -> None:
     html = report([reported(tmp_path)]).html
     seen = Seen(html)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from rl.report.marks import Bar, Label
 from rl.report.svg import svg_file
-from rl.report.timeline import INKS, LEFT, RIGHT, idle_share, rows, timeline_picture
-from rollout.simulation.timeline import LEARNER, Activity, Kind
+from rl.report.timeline import INKS, LEFT, RIGHT, rows, timeline_picture
+from rollout.timeline import LEARNER, Activity, Kind
 
 
 def activity(
@@ -59,12 +59,6 @@ def test_one_record_without_duration_is_drawn_and_none_is_refused() -> None:
     assert timeline_picture([activity(3, 3)]).height > 0
     with pytest.raises(ValueError, match="at least one record"):
         timeline_picture([])
-
-
-def test_idle_is_what_no_record_covers() -> None:
-    assert idle_share([activity(1, 3), activity(2, 4), activity(8, 9)], 0, 10) == 0.6
-    assert idle_share([activity(0, 10), activity(2, 3)], 0, 10) == 0.0
-    assert idle_share([activity(0, 20)], 5, 15) == 0.0
 
 
 spans = st.lists(st.tuples(st.integers(0, 20), st.integers(1, 9)), max_size=25)

@@ -46,7 +46,7 @@ def test_the_newest_is_in_force_and_reads_back(tmp_path: Path) -> None:
     save(tmp_path, 2, 4)
     found = find_checkpoint(tmp_path)
     assert found == tmp_path / "checkpoints" / "step_4"
-    assert read_state(found, IDENTITY) == {"format": 3, "step": 4, **STATE}
+    assert read_state(found, IDENTITY) == {"format": 4, "step": 4, **STATE}
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_checkpoint_of_another_run_is_refused_by_what_differs(tmp_path: Path) 
 
 def test_another_format_is_refused(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, 2, STATE | {"format": 1}, Learner())  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="has checkpoint format 1, this version reads 3"):
+    with pytest.raises(ValueError, match="has checkpoint format 1, this version reads 4"):
         read_state(tmp_path / "checkpoints" / "step_2", IDENTITY)
 
 

@@ -42,7 +42,7 @@ def step(index: int) -> Step:
         scores=[[score(True), score(False)]],
         advantages=[[1.0, -1.0]],
         metrics={},
-        seconds={"rollout": 1.0},
+        spans=[("rollout", 0.0, 1.0)],
     )
 
 

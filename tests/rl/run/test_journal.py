@@ -55,7 +55,7 @@ def write(folder: Path, run: WandbRun | None) -> None:
             scores=SCORES,
             advantages=ADVANTAGES,
             metrics={"loss": 0.5},
-            seconds={"rollout": 2.0},
+            spans=[("rollout", 0.0, 2.0)],
         )
         journal.step(step, dict.fromkeys(Fate, index))
     journal.evaluation("step 5", 5, evaluation, seconds=1.0)

@@ -17,6 +17,8 @@ from rl.run.checkpoint import find_checkpoint, read_state
 from rl.run.identity import identity
 from rl.run.keeper import Keeper
 from rl.run.loop import Run
+from rollout.scheduling.length_history import LengthHistory
+from rollout.scheduling.priorities import as_drawn
 from tests.rl.builders import IdleStream, prompt
 
 
@@ -60,6 +62,8 @@ def new_run() -> Run:
         transfer=parts,
         probe=parts,
         interrupts=parts,
+        lengths=LengthHistory(PromptMemory()),
+        rank=as_drawn,
     )
 
 

@@ -1,5 +1,6 @@
 """How the loop asks for the groups of an update."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -26,7 +27,10 @@ from rollout.background import BackgroundLoop
 from rollout.books import Fate, FateRecord
 from rollout.config import RolloutConfig
 from rollout.continuation import sampled_since
+from rollout.engine import Sampling
 from rollout.samplings import StreamSettings
+from rollout.scheduling.length_history import KEY, LengthHistory
+from rollout.scheduling.priorities import Rank, as_drawn, in_step, longest_first
 from rollout.stream import Stream
 from rollout.windows.engine import WindowedEngine
 from rollout.windows.pool import WindowPool
@@ -45,7 +49,12 @@ class Parts:
     """A run whose stream keeps the groups of the prompts in `kept`."""
 
     def __init__(
-        self, loop: BackgroundLoop, kept: str, max_staleness: int = 0, **oversampling: float
+        self,
+        loop: BackgroundLoop,
+        kept: str,
+        max_staleness: int = 0,
+        rank: Rank = as_drawn,
+        **oversampling: float,
     ) -> None:
         self.records: list[FateRecord] = []
         self.engine = FakeEngine()
@@ -58,18 +67,18 @@ class Parts:
                 group_size=2,
                 groups_per_update=2,
                 max_staleness=max_staleness,
-                updates_ahead=max_staleness,
+                groups_ahead=2 * max_staleness,
             ),
             self.records.append,
         )
         self.sampler = PromptSampler([prompt(name) for name in NAMES], seed=0)
-        unused = cast(Any, SimpleNamespace())
+        unused, memory = cast(Any, SimpleNamespace()), PromptMemory()
         self.run = Run(
             config=RunConfig(
                 prompts_per_step=2, num_steps=4, rollout=RolloutConfig(max_resampling_rounds=3)
             ),
             sampler=self.sampler,
-            memory=PromptMemory(),
+            memory=memory,
             oversampling=Oversampling(OversamplingConfig(**cast(Any, oversampling))),
             limit=build_limit(ConstantLimitConfig(max_response_tokens=5)),
             stream=self.stream,
@@ -80,6 +89,8 @@ class Parts:
             transfer=unused,
             probe=unused,
             interrupts=unused,
+            lengths=LengthHistory(memory),
+            rank=rank,
         )
 
     def fates(self, fate: Fate) -> list[str]:
@@ -105,6 +116,37 @@ def test_as_many_groups_are_sampled_as_an_update_needs(loop: BackgroundLoop) -> 
     assert [len(row) for row in verdicts] == [2, 2]
     assert kept_share == 1.0
     assert parts.sampler.state()["position"] == 2
+
+
+def test_prompts_are_ranked_by_the_lengths_of_their_earlier_groups(loop: BackgroundLoop) -> None:
+    parts = Parts(loop, kept=NAMES, rank=longest_first)
+    asked: dict[str, int] = {}
+    sample = parts.engine.sample
+
+    async def watched(prompt: Prompt, sampling: Sampling) -> Completion:
+        asked[prompt.id] = sampling.priority
+        return await sample(prompt, sampling)
+
+    parts.engine.sample = watched  # type: ignore[method-assign]
+    first, second, third, *_ = order()
+    groups, *_ = roll_out(parts.run, 0)
+    assert asked == {first: 0, second: 0}
+    history = parts.run.lengths
+    assert [history.predicted(g.prompt.id) for g in groups] == pytest.approx(
+        [float(np.quantile(g.lengths, 0.9)) for g in groups]
+    )
+    parts.run.memory.update(third, {KEY: 640.0})
+    parts.engine.weight_version = 1
+    roll_out(parts.run, 1)
+    assert asked[third] == in_step(1, -10)
+
+
+def test_state_holds_the_lengths_of_the_groups_that_were_trained_on(loop: BackgroundLoop) -> None:
+    parts, again = Parts(loop, kept=NAMES), Parts(loop, kept=NAMES)
+    roll_out(parts.run, 0)
+    again.run.load(json.loads(json.dumps(parts.run.state())))
+    for name in (order()[0], "unseen"):
+        assert again.run.lengths.predicted(name) == parts.run.lengths.predicted(name) > 0
 
 
 def test_only_what_is_missing_is_drawn_again(loop: BackgroundLoop) -> None:

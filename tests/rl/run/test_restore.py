@@ -25,6 +25,8 @@ from rl.run.manifest import seal
 from rl.run.progress import RunProgress
 from rl.run.restore import respond, roll_back, why_not_restore
 from rl.run.tracker import Tracker
+from rollout.scheduling.length_history import LengthHistory
+from rollout.scheduling.priorities import as_drawn
 from tests.rl.builders import IdleStream, prompt
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -123,6 +125,7 @@ def fallen(folder: Path, action: GuardAction) -> tuple[Run, Journal, RecordingLe
         "memory": memory.state(),
         "oversampling": oversampling.state(),
         "limit": {},
+        "lengths": LengthHistory(PromptMemory()).state(),
     }
     checkpoints(folder / "checkpoints", 1, 2, 3, 4, 5)
     for step in (1, 2, 3, 4, 5):
@@ -139,6 +142,8 @@ def fallen(folder: Path, action: GuardAction) -> tuple[Run, Journal, RecordingLe
         learner=learner,
         probe=learner.probe,
         stream=IdleStream(),
+        lengths=LengthHistory(PromptMemory()),
+        rank=as_drawn,
         **dict.fromkeys(("roll_out", "reward", "credit", "transfer", "interrupts")),
     )  # type: ignore[arg-type]
     return run, journal, learner

@@ -5,7 +5,13 @@ import pytest
 
 from data.types import Finish
 from rl.run.metrics import check_names
-from rl.run.rollout_metrics import pass_rate_std_error, rollout_metrics, time_metrics
+from rl.run.rollout_metrics import (
+    engine_metrics,
+    pass_rate_std_error,
+    rollout_metrics,
+    time_metrics,
+)
+from rollout.timeline import Activity, Kind
 from tests.rl.builders import completion, group, score
 
 GROUPS = [
@@ -88,4 +94,16 @@ def test_step_time_is_the_sum_of_its_parts() -> None:
         "time/learn": 0.5,
         "step_time": 2.5,
         "rollout/tokens_per_second": 50.0,
+    }
+
+
+def test_engine_is_idle_while_the_learner_works_and_requests_are_counted_at_a_time() -> None:
+    """A step of 10 s: two requests of 4 s, one of which began 2 s before the step."""
+    requests = [
+        Activity(kind=Kind.GENERATE, lane="engine", name=str(start), start=start, end=start + 4)
+        for start in (98.0, 101.0)
+    ]
+    assert engine_metrics(requests, 100.0, 110.0) == {
+        "rollout/idle_share": 0.5,
+        "rollout/mean_running": 0.6,
     }

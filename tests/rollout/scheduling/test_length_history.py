@@ -34,9 +34,9 @@ def test_the_first_epoch_counts_alone_and_later_ones_by_half():
 
 def test_a_prompt_is_predicted_from_its_own_groups():
     history = LengthHistory(PromptMemory())
-    history.observe(group("a", range(100, 1200, 100)))
-    history.observe(group("b", [10] * 4))
-    history.observe(group("a", [500] * 4))
+    history.observe([group("a", range(100, 1200, 100))])
+    history.observe([group("b", [10] * 4)])
+    history.observe([group("a", [500] * 4)])
     assert history.predicted("a") == 750
     assert history.predicted("b") == 10
 
@@ -44,15 +44,15 @@ def test_a_prompt_is_predicted_from_its_own_groups():
 def test_an_unseen_prompt_has_the_80th_percentile_of_all_completions():
     history = LengthHistory(PromptMemory())
     assert history.predicted("new") == 0
-    history.observe(group("a", [10, 20, 30]))
-    history.observe(group("b", [40, 50, 60]))
+    history.observe([group("a", [10, 20, 30])])
+    history.observe([group("b", [40, 50, 60])])
     assert history.predicted("new") == 50
 
 
 def test_predictions_lie_beside_what_others_remember_of_a_prompt():
     memory = PromptMemory()
     memory.update("a", {"shortest_correct": 7})
-    LengthHistory(memory).observe(group("a", [30]))
+    LengthHistory(memory).observe([group("a", [30])])
     assert memory.get("a") == {"shortest_correct": 7, "predicted_tokens": 30.0}
 
 
@@ -60,9 +60,9 @@ def test_predictions_lie_beside_what_others_remember_of_a_prompt():
 def test_a_restored_history_predicts_the_same(name):
     memory, restored_memory = PromptMemory(), PromptMemory()
     history, restored = LengthHistory(memory), LengthHistory(restored_memory)
-    history.observe(group("a", [10, 20, 35]))
+    history.observe([group("a", [10, 20, 35])])
     restored_memory.load(json.loads(json.dumps(memory.state())))
     restored.load(json.loads(json.dumps(history.state())))
     for one in (history, restored):
-        one.observe(group("a", [90, 80]))
+        one.observe([group("a", [90, 80])])
     assert restored.predicted(name) == history.predicted(name) > 0

@@ -6,7 +6,16 @@ from statistics import fmean
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.scheduling.priorities import CONTINUED_BAND, continued, longest_first, shortest_first
+from rollout.config import Order
+from rollout.scheduling.priorities import (
+    CONTINUED_BAND,
+    RANKS,
+    RANKS_PER_STEP,
+    continued,
+    in_step,
+    longest_first,
+    shortest_first,
+)
 
 LENGTHS = [64 * n for n in (3, 7, 1, 9, 4, 4, 2, 8)]
 
@@ -41,8 +50,30 @@ def test_lengths_within_a_rank_keep_their_order():
     assert in_order([1000, 1010, 990], longest_first) == [1000, 1010, 990]
 
 
+def test_every_order_has_its_rank_and_without_one_prompts_stay_as_drawn():
+    assert {order: rank(640.0) for order, rank in RANKS.items()} == {
+        Order.none: 0,
+        Order.longest_first: -10,
+        Order.shortest_first: 10,
+    }
+    assert set(RANKS) == set(Order)
+
+
+def test_priority_is_the_step_and_within_it_the_rank():
+    assert in_step(0, 0) == 0
+    assert in_step(3, -10) == 3 * 65536 - 10
+    assert in_step(1, -(10**9)) == 65536 - 32768
+    assert in_step(1, 10**9) == 65536 + 32767
+
+
+@given(st.integers(0, 10**6), st.integers(), st.integers())
+def test_what_an_earlier_step_submitted_runs_first_whatever_its_length(step, rank, other):
+    assert in_step(step, rank) < in_step(step + 1, other)
+
+
 def test_continuations_precede_the_shortest_and_the_longest_alike():
-    assert continued(shortest_first(10**6)) < longest_first(10**6)
+    last = in_step(10**6, RANKS_PER_STEP)
+    assert continued(last) < in_step(0, longest_first(10**9))
     assert continued(-3) == -3 - CONTINUED_BAND
 
 

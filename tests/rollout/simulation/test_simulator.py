@@ -9,7 +9,7 @@ from rollout.simulation.cluster import Cluster, Workload, longest_first, pinned,
 from rollout.simulation.lengths import Lengths, lognormal
 from rollout.simulation.replica import affine
 from rollout.simulation.simulator import simulate
-from rollout.simulation.timeline import LEARNER, Kind
+from rollout.timeline import LEARNER, Kind
 
 CLUSTER = Cluster(
     num_replicas=1,

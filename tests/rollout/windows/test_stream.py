@@ -31,7 +31,11 @@ class Steps:
         self.windows = WindowedEngine(self.engine, self.pool)
         self.records = []
         settings = StreamSettings(
-            group_size=4, seed=1, groups_per_update=PER_UPDATE, max_staleness=99, updates_ahead=1
+            group_size=4,
+            seed=1,
+            groups_per_update=PER_UPDATE,
+            max_staleness=99,
+            groups_ahead=PER_UPDATE,
         )
         self.stream = Stream(
             self.engine,

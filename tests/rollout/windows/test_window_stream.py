@@ -35,7 +35,11 @@ class Steps:
         self.grader_fails = grader_fails
         self.records = []
         settings = StreamSettings(
-            group_size=SIZE, seed=1, groups_per_update=GROUPS, max_staleness=9, updates_ahead=9
+            group_size=SIZE,
+            seed=1,
+            groups_per_update=GROUPS,
+            max_staleness=9,
+            groups_ahead=9 * GROUPS,
         )
         windows = WindowedEngine(self.engine, self.pool)
         self.stream = WindowStream(windows, self.verify, loop, settings, self.records.append)
