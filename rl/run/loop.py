@@ -101,7 +101,7 @@ def train(run: Run, first_step: int, after_step: AfterStep) -> None:
         with watch("learn"):
             metrics = run.learner.update(minibatches)
         with watch("sync"):
-            run.learner.publish(run.transfer, index + 1)
+            metrics |= run.learner.publish(run.transfer, index + 1)
         with watch("probe"):
             metrics |= run.probe(index + 1)
         metrics["rollout/kept_share"] = kept_share

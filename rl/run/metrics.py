@@ -97,6 +97,8 @@ METRICS: dict[str, Metric] = {
     "correction/weight_mean": Metric("mean importance weight of the trained tokens"),
     "correction/capped_ratio": Metric("share of tokens whose weight is at the cap", "share"),
     "probe/max_logprob_gap": Metric("largest |engine - learner| log-prob after the sync", "nats"),
+    "sync/bytes": Metric("weights sent to the engines after the update", "bytes"),
+    "sync/tensors": Metric("tensors among them; what an engine holds already is not sent"),
     # Age of the weights that sampled.
     "staleness/mean": Metric("mean age of a completion's oldest token", "versions"),
     "staleness/max": Metric("greatest age of a token", "versions"),
