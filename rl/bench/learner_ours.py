@@ -13,13 +13,11 @@ import torch
 from data.config import ModelConfig
 from rl.algorithms.aggregation import token_mean
 from rl.algorithms.grpo import GrpoConfig
+from rl.bench.memory import forget_peak, peak_bytes, resident_bytes
 from rl.bench.minibatch import (
     Minibatch,
     Setting,
-    forget_peak,
     make_minibatch,
-    peak_bytes,
-    resident_bytes,
     write_outcome,
 )
 from rl.config import LearnerConfig, RunConfig

@@ -18,12 +18,10 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
+from rl.bench.memory import forget_peak, peak_bytes, resident_bytes
 from rl.bench.minibatch import (
     Setting,
-    forget_peak,
     make_minibatch,
-    peak_bytes,
-    resident_bytes,
     rows_at_once,
     write_outcome,
 )

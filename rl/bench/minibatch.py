@@ -1,4 +1,4 @@
-"""The minibatch that both contenders of `rl.bench.learner` train on, and how their memory is read.
+"""The minibatch that both contenders of `rl.bench.learner` train on.
 
 Response lengths are equal, or spread as reasoning models spread them: log-normal, a fifth of the
 responses beyond three times the median (the lab's acceptance, design of the lab).
@@ -91,24 +91,3 @@ def rows_at_once(setting: Setting) -> int:
 def write_outcome(setting: Setting, **outcome: Any) -> None:
     """One line of JSON in `setting.output`."""
     Path(setting.output).write_text(json.dumps(outcome) + "\n")
-
-
-def forget_peak() -> None:
-    """From now on `peak_bytes` knows nothing of what was before."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def resident_bytes() -> int:
-    """Memory that this process has in use."""
-    return _status("VmRSS")
-
-
-def peak_bytes() -> int:
-    """The most memory that this process had in use since `forget_peak`."""
-    return _status("VmHWM")
-
-
-def _status(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (value,) = (line.split()[1] for line in lines if line.startswith(f"{field}:"))
-    return int(value) * 1024

@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from rl.bench import learner
@@ -12,11 +11,8 @@ from rl.bench.learner import Measured, check_gradients, described, make_setting
 from rl.bench.learner_ours import rows_of
 from rl.bench.minibatch import (
     fixed_lengths,
-    forget_peak,
     make_minibatch,
     natural_lengths,
-    peak_bytes,
-    resident_bytes,
     rows_at_once,
 )
 
@@ -70,17 +66,6 @@ def test_row_is_tokens_over_seconds_and_the_worst_peak(tmp_path: Path) -> None:
         "theirs_peak_megabytes": 8,
         "peak_memory_ratio": 0.25,
     }
-
-
-def test_peak_is_that_of_what_was_in_use_since_it_was_forgotten() -> None:
-    forget_peak()
-    before = resident_bytes()
-    held = np.ones(50_000_000, np.uint8)
-    assert 45e6 < peak_bytes() - before < 80e6
-    del held
-    assert peak_bytes() - before > 45e6
-    forget_peak()
-    assert peak_bytes() - before < 20e6
 
 
 @pytest.mark.long
