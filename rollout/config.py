@@ -67,6 +67,9 @@ class RolloutConfig:
     """Largest allowed log-prob gap of the probe; 0 chooses 1e-3 in float32 and 0.25 in bfloat16."""
     sync_bucket_mib: int = 64
     """Weights travel to the engine in buckets of about this size."""
+    sync_anchor_versions: int = 50
+    """Versions from one that is sent whole to the next. Between them an engine gets the layers
+    that changed; under LoRA, and with frozen parts, those are not all."""
     hang_seconds: float = 120.0
     """An engine that has requests and returns no token for so long is killed: it hangs."""
     max_restarts: int = 3
@@ -102,6 +105,11 @@ class RolloutConfig:
             for name, value in seconds.items()
             if not value > 0
         ]
+        if self.sync_anchor_versions < 1:
+            found.append(
+                f"rollout.sync_anchor_versions={self.sync_anchor_versions}: set it to 1 (every "
+                "version is sent whole) or more"
+            )
         if self.max_restarts < 0:
             found.append(f"rollout.max_restarts={self.max_restarts}: set it to 0 or more")
         return found

@@ -58,7 +58,7 @@ class Supervisor(Generic[E]):
         self,
         first: Started[E],
         start_another: Callable[[int], Started[E]],
-        publish: Callable[[Transfer, int], None],
+        publish: Callable[[Transfer, int], object],
         loop: BackgroundLoop,
         patience: Patience,
     ) -> None:
@@ -140,14 +140,14 @@ class Supervisor(Generic[E]):
             future.cancel()
             raise
 
-    def start(self) -> None:
+    def start(self) -> bool:
         """As `Transfer.start`. An engine that is lost in a cycle ends it without an error.
 
         The other ranks go through all buckets together with this one, so the cycle is played to
         its end; `run` publishes the same version again, to the next engine.
         """
         self._cycle = _Cycle(open=True, incarnation=self._recovery.incarnation)
-        self._send(lambda transfer: transfer.start())
+        return bool(self._send(lambda transfer: transfer.start()))
 
     def send(self, bucket: NamedTensors) -> None:
         self._send(lambda transfer: transfer.send(bucket))
@@ -264,15 +264,17 @@ class Supervisor(Generic[E]):
             logger.warning("the engine serves again, %.1f s after the loss", seconds)
         self._tell()
 
-    def _send(self, call: Callable[[HeldTransfer], None]) -> None:
+    def _send(self, call: Callable[[HeldTransfer], T]) -> T | None:
+        """The call's answer; None when there is no engine to send to, or none any more."""
         if self._recovery.need in (Need.ENGINE, Need.END):
-            return
+            return None
         self._cycle.num_calls += 1
         self._cycle.calling = True
         try:
-            call(self._held.transfer)
+            return call(self._held.transfer)
         except EngineLost as loss:
             self._loop.run(self._lose(self._cycle.incarnation, str(loss)))
+            return None
         finally:
             self._cycle.calling = False
 

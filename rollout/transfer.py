@@ -1,5 +1,6 @@
 """The seam between the learner and the engines' weights: named buckets, one cycle per version."""
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +13,20 @@ NamedTensors = Sequence[tuple[str, "Tensor"]]
 """One bucket: checkpoint names (those of the Hugging Face model) with whole tensors."""
 
 
+BLOCK = re.compile(r"(.+?\.\d+\.[^.]+)\.")
+"""`model.layers.3.mlp.` of `model.layers.3.mlp.experts.0.up_proj.weight`."""
+
+
+def layer_of(name: str) -> str:
+    """The part of a model that engines may keep fused, by the checkpoint name of a tensor in it.
+
+    That is a block's attention, its MLP with all experts, or one of its norms; outside of blocks a
+    module. An engine that fuses tensors (q, k and v; gate and up) can only take all of them anew.
+    """
+    block = BLOCK.match(name)
+    return block[1] if block else name.rpartition(".")[0]
+
+
 class Transfer(Protocol):
     """Carries one version of the weights to every engine: start, send bucket after bucket, finish.
 
@@ -19,8 +34,13 @@ class Transfer(Protocol):
     what was sent, so that a bucket's memory can be reused.
     """
 
-    def start(self) -> None:
-        """Pauses generation (running requests are kept) and opens a cycle."""
+    def start(self) -> bool:
+        """Pauses generation (running requests are kept) and opens a cycle.
+
+        True when every engine holds what the last cycle of this transfer installed, so that what
+        has not changed since need not be sent; whoever changes a part of a layer sends all of it
+        (`layer_of`). False for an engine that is new, or whose last cycle was not finished.
+        """
         ...
 
     def send(self, bucket: NamedTensors) -> None: ...

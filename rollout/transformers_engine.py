@@ -271,15 +271,19 @@ class InPlaceTransfer:
 
     def __init__(self, engine: TransformersEngine) -> None:
         self._engine = engine
+        self._installed = False
 
-    def start(self) -> None:
+    def start(self) -> bool:
+        installed, self._installed = self._installed, False
         self._engine.pause()
+        return installed
 
     def send(self, bucket: NamedTensors) -> None:
         self._engine.install(bucket)
 
     def finish(self, version: int) -> None:
         self._engine.resume(version)
+        self._installed = True
 
     def close(self) -> None:
         """Holds nothing."""

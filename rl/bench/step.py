@@ -104,10 +104,15 @@ def make_setting(lengths: str, rounds: int, steps: int, folder: Path) -> Setting
         lengths=lengths,
         model=str(endless_copy(LAB_MODEL, folder / "model") if fixed else LAB_MODEL),
         max_response_tokens=FIXED_LIMIT if fixed else NATURAL_LIMIT,
-        threads=len(os.sched_getaffinity(0)),
+        threads=available_threads(),
         rounds=rounds,
         steps=steps,
     )
+
+
+def available_threads() -> int:
+    """One for each core that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def endless_copy(model: Path, target: Path) -> Path:
@@ -129,7 +134,7 @@ def _ours(engine: str) -> Contender:
     def run(setting: Setting, folder: Path) -> Measured:
         torchrun = Path(sys.executable).with_name("torchrun")
         command = [str(torchrun), str(RECIPE), *overrides(setting, engine), f"run.dir={folder}"]
-        ends = ended_lines(command, folder / "metrics.jsonl", _environment(setting))
+        ends = ended_lines(command, folder / "metrics.jsonl", child_environment(setting.threads))
         rows = [json.loads(line) for line in ends.values()]
         return Measured(
             seconds=median_between(list(ends)),
@@ -167,7 +172,7 @@ def trl(setting: Setting, folder: Path) -> Measured:
     lines = folder / "steps.jsonl"
     arguments = json.dumps(asdict(setting) | {"output": str(lines)})
     command = [sys.executable, "-m", "rl.bench.step_trl", arguments]
-    ends = ended_lines(command, lines, _environment(setting))
+    ends = ended_lines(command, lines, child_environment(setting.threads))
     rows = [json.loads(line) for line in ends.values()]
     return Measured(
         seconds=median_between([row["end"] for row in rows]),
@@ -176,10 +181,11 @@ def trl(setting: Setting, folder: Path) -> Measured:
     )
 
 
-def _environment(setting: Setting) -> dict[str, str]:
+def child_environment(threads: int) -> dict[str, str]:
+    """What a contender's process is started with."""
     ours = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     return os.environ | {
-        "OMP_NUM_THREADS": str(setting.threads),
+        "OMP_NUM_THREADS": str(threads),
         "PYTHONPATH": os.pathsep.join(filter(None, ours)),
     }
 

@@ -49,6 +49,20 @@ BENCHES = {
         ratio_of="seconds per training step",
         options={"against": ("trl",), "lengths": ("natural", "fixed")},
     ),
+    "learner": Bench(
+        run="rl.bench.learner:run",
+        ratio_of="tokens per second of an update",
+        options={
+            "against": ("trl",),
+            "lengths": ("natural", "fixed"),
+            "longest": ("2048", "8192", "16384"),
+        },
+    ),
+    "sync": Bench(
+        run="rl.bench.sync:run",
+        ratio_of="seconds per publication",
+        options={"against": ("reload", "memcpy")},
+    ),
 }
 
 

@@ -38,6 +38,7 @@ from rl.learner.model import add_lora, enable_checkpointing, load_model
 from rl.learner.objective import with_further_terms
 from rl.learner.policy import Policy, pad_rows
 from rl.learner.process_group import Ranks
+from rl.learner.publish import Publisher
 from rl.learner.rng import read_generators, seed_generators, write_generators
 from rl.learner.schedule import learning_rate
 from rl.learner.statistics import reduced
@@ -47,7 +48,6 @@ from rl.learner.weights import (
     write_configs,
     write_safetensors,
 )
-from rollout.transfer import Transfer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -90,6 +90,13 @@ class DeepSpeedLearner:
         self._model = model
         self._engine = train_engine(self._policy(model, config), config.learner, self._dtype)
         self._weights = checkpoint_weights(model)
+        self.publish = Publisher(
+            self._weights,
+            self._bucket_bytes,
+            config.rollout.sync_anchor_versions,
+            partitioned=self._partitioned,
+            device=ranks.device,
+        )
         self._reference = self._load_reference(config)
         self._critic = self._load_critic(config)
 
@@ -156,20 +163,6 @@ class DeepSpeedLearner:
             )
         return self._critic
 
-    def publish(self, transfer: Transfer | None, version: int) -> None:
-        """Sends all weights to the engines in buckets; only rank 0 has a `transfer`.
-
-        No more than a bucket exists beside the weights themselves. A cycle that fails is left
-        open: the engines must not resume on half of the weights.
-        """
-        if transfer is not None:
-            transfer.start()
-        for bucket in self._whole_weights():
-            if transfer is not None:
-                transfer.send(bucket)
-        if transfer is not None:
-            transfer.finish(version)
-
     def fingerprints(self, fingerprint: Fingerprint) -> dict[str, Tensor]:
         """`fingerprint(name, tensor)` of every published tensor; on rank 0, empty elsewhere."""
         found: dict[str, Tensor] = {}
@@ -216,6 +209,7 @@ class DeepSpeedLearner:
             str(folder), tag=CHECKPOINT_TAG, load_module_strict=self._adapters is None
         )
         self._updates = updates
+        self.publish.moved()
 
     def load_generators(self, folder: Path) -> None:
         """Puts the random number generators where `save` found them; the last act of a restore."""
@@ -356,6 +350,8 @@ class DeepSpeedLearner:
     def _step(self) -> float:
         """The optimizer step on the accumulated gradients; returns their norm before clipping."""
         norm = optimizer_step(self._engine, is_plain(self._settings, self._dtype))
+        if math.isfinite(norm):
+            self.publish.moved()
         self._updates += 1
         return norm
 

@@ -3,6 +3,9 @@
 import heapq
 from collections.abc import Sequence
 
+PASS_TOKENS = 512
+"""What a forward and backward pass costs beside its tokens, in tokens; on GPUs their launches."""
+
 MicroBatches = list[list[int]]
 """Row numbers of every micro-batch of one rank."""
 
@@ -12,11 +15,9 @@ def plan_microbatches(
 ) -> list[MicroBatches]:
     """Spreads rows of `lengths` tokens over ranks and cuts them into micro-batches.
 
-    Ranks are balanced by tokens. A micro-batch holds rows of similar length and costs its number
-    of rows times its longest row, padding included; that is at most `max_tokens`, except that a
-    single row longer than that has a micro-batch of its own. Every rank gets the same number of
-    micro-batches, because collectives must match; the missing ones are empty and stand for a row
-    that trains nothing.
+    Ranks are balanced by tokens. A micro-batch holds rows of similar length, as many as cost least
+    (`packed`). Every rank gets the same number of micro-batches, because collectives must match;
+    the missing ones are empty and stand for a row that trains nothing.
     """
     shards = balanced_shards(lengths, num_ranks)
     plans = [packed(shard, lengths, max_tokens) for shard in shards]
@@ -36,11 +37,22 @@ def balanced_shards(lengths: Sequence[int], num_ranks: int) -> list[list[int]]:
 
 
 def packed(rows: Sequence[int], lengths: Sequence[int], max_tokens: int) -> MicroBatches:
-    """`rows`, sorted longest first, cut greedily so that rows x longest stays in the budget."""
-    plan: MicroBatches = []
-    for row in rows:
-        if plan and (len(plan[-1]) + 1) * lengths[plan[-1][0]] <= max_tokens:
-            plan[-1].append(row)
-        else:
-            plan.append([row])
+    """The cut of `rows`, longest first, into the runs that cost least.
+
+    A run of n rows costs n times its longest row, padding included, plus `PASS_TOKENS`; it holds at
+    most `max_tokens`, unless it is one row. Least cost from row i on, from the last row to the
+    first: c[i] = min over ends j of (j - i) lengths[i] + PASS_TOKENS + c[j].
+    """
+    costs, ends = [0] * (len(rows) + 1), [0] * len(rows)
+    for start in reversed(range(len(rows))):
+        longest = lengths[rows[start]]
+        last = min(len(rows), start + max(1, max_tokens // longest))
+        costs[start], ends[start] = min(
+            ((end - start) * longest + PASS_TOKENS + costs[end], end)
+            for end in range(start + 1, last + 1)
+        )
+    plan, start = [], 0
+    while start < len(rows):
+        plan.append(list(rows[start : ends[start]]))
+        start = ends[start]
     return plan

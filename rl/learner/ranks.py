@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import torch.distributed as dist
@@ -82,10 +83,19 @@ class LearnerGroup:
             works = self._works(list(zip(minibatches, plans, strict=True)))
             return self._learner.update_critic(self._channel.scatter(works, ValueRow))
 
-    def publish(self, transfer: Transfer, version: int) -> None:
-        """Sends all weights to the engines, which go on as `version`."""
+    def publish(self, transfer: Transfer, version: int) -> dict[str, float]:
+        """Brings the engines' weights up to date; they go on as `version`. Returns metrics."""
+        began = perf_counter()
         with self._command("publish", version=version):
-            self._learner.publish(transfer, version)
+            metrics = self._learner.publish(transfer, version)
+        logger.info(
+            "weights of version %d: %d tensors, %d bytes, %.3f s",
+            version,
+            metrics["sync/tensors"],
+            metrics["sync/bytes"],
+            perf_counter() - began,
+        )
+        return metrics
 
     def fingerprints(self, fingerprint: Callable[[str, Tensor], Tensor]) -> dict[str, Tensor]:
         """`fingerprint(name, tensor)` of every published tensor."""

@@ -36,6 +36,11 @@ class Weight(NamedTuple):
     def num_bytes(self) -> int:
         return math.prod(whole_shape(self.parameter)) * self.parameter.element_size()
 
+    @property
+    def trains(self) -> bool:
+        """Whether an optimizer step may change the tensor that is published."""
+        return self.adapted is not None or self.parameter.requires_grad
+
 
 def checkpoint_weights(model: "PreTrainedModel") -> list[Weight]:
     """The weights of a transformers model, tied ones once, adapters folded into their base."""

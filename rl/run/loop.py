@@ -108,7 +108,7 @@ def train(run: Run, first_step: int, after_step: AfterStep) -> None:
             batch = run.credit(groups, scores, index)
             metrics = train_on(run.learner, batch)
         with watch("sync"):
-            run.learner.publish(run.transfer, index + 1)
+            metrics |= run.learner.publish(run.transfer, index + 1)
         with watch("probe"):
             metrics |= run.probe(index + 1)
         metrics["rollout/kept_share"] = kept_share

@@ -120,6 +120,8 @@ METRICS: dict[str, Metric] = {
         "optimizer steps left out: the correction masked every token"
     ),
     "probe/max_logprob_gap": Metric("largest |engine - learner| log-prob after the sync", "nats"),
+    "sync/bytes": Metric("weights sent to the engines after the update", "bytes"),
+    "sync/tensors": Metric("tensors among them; what an engine holds already is not sent"),
     # Age of the weights that sampled.
     "staleness/mean": Metric("mean age of a completion's oldest token", "versions"),
     "staleness/max": Metric("greatest age of a token", "versions"),

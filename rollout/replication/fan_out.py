@@ -6,10 +6,13 @@ is lost leaves the others' cycle as it is. A bucket waits for the slowest; nothi
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from rollout.engine import EngineLost
 from rollout.replication.engine import ReplicatedEngine
 from rollout.transfer import HeldTransfer, NamedTensors
+
+T = TypeVar("T")
 
 
 class FanOut:
@@ -24,11 +27,11 @@ class FanOut:
             self._open(index)
         self._raise_if_none_runs()
 
-    def start(self) -> None:
+    def start(self) -> bool:
         for index in self._engine.replace_lost():
             self._open(index)
         self._engine.paused()
-        self._each(lambda transfer: transfer.start())
+        return all(self._each(lambda transfer: transfer.start()))
 
     def send(self, bucket: NamedTensors) -> None:
         self._each(lambda transfer: transfer.send(bucket))
@@ -50,16 +53,18 @@ class FanOut:
             engine = self._engine.engine_of(index)
             self._transfers[index] = engine.start_transfer(self._bucket_mib)
 
-    def _each(self, call: Callable[[HeldTransfer], None]) -> None:
-        """Makes the call of every replica that runs, of all at once, and waits for all."""
+    def _each(self, call: Callable[[HeldTransfer], T]) -> list[T]:
+        """Makes the call of every replica that runs, of all at once; the answers of those left."""
+        answers: dict[int, T] = {}
 
         def one(index: int) -> None:
             with self._engine.call(index):
-                call(self._transfers[index])
+                answers[index] = call(self._transfers[index])
 
         for done in [self._threads.submit(one, index) for index in self._engine.running()]:
             done.result()
         self._raise_if_none_runs()
+        return list(answers.values())
 
     def _raise_if_none_runs(self) -> None:
         if not self._engine.running():

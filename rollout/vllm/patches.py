@@ -3,12 +3,19 @@
 `replace_expand_kernel`: the CPU build's `_expand_kernel_impl` writes into a copy of its output
 buffer unless that is int64, so temperature, top-p and top-k of every draft position are read from
 uninitialised memory (vLLM 0.32.0). Retired by a vLLM whose CPU kernel passes `expand_problem`.
+
+`allow_partial_reload`: the layerwise reload warns of every layer that no new tensor came for, and
+puts it back as it was (vLLM 0.32.0). Layers that did not change are not sent. Retired by a vLLM
+whose reload can be told which layers come.
 """
 
+import logging
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+RELOAD_LOGGER = "vllm.model_executor.model_loader.reload.layerwise"
 
 Expand = Callable[[Tensor, Tensor, int, int, int], Tensor]
 """vLLM's `expand_batch_to_tokens(x, cu_num_tokens, num_tokens, replace_from, replace_to)`."""
@@ -23,6 +30,17 @@ def replace_expand_kernel() -> None:
     from vllm.utils import cpu_triton_utils
 
     cpu_triton_utils._expand_kernel_impl = expand
+
+
+def allow_partial_reload() -> None:
+    """Drops the reload's warning; a second call changes nothing."""
+    # vLLM resets the levels of its loggers, their filters stay.
+    logging.getLogger(RELOAD_LOGGER).addFilter(is_not_of_kept_layer)
+
+
+def is_not_of_kept_layer(record: logging.LogRecord) -> bool:
+    """False for vLLM's warning of a layer that keeps its weights in a reload."""
+    return not record.getMessage().endswith(": Failed to load weights")
 
 
 def expand(

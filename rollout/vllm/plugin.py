@@ -25,11 +25,12 @@ def register() -> None:
 
     if not is_supported(vllm.__version__):
         return
-    from rollout.vllm.patches import replace_expand_kernel
+    from rollout.vllm.patches import allow_partial_reload, replace_expand_kernel
     from rollout.vllm.shared_memory import register_backend
 
     register_backend()
     replace_expand_kernel()
+    allow_partial_reload()
     end_with(int(launcher))
 
 

@@ -233,13 +233,16 @@ class RemoteCycle:
 
     def __init__(self, engine: RemoteEngine) -> None:
         self._engine = engine
+        self._installed = False
 
     def init(self, info: dict[str, Any]) -> None:
         self._post("/init_weight_transfer_engine", {"init_info": info})
 
-    def start(self) -> None:
+    def start(self) -> bool:
+        installed, self._installed = self._installed, False
         self._post("/pause", mode="keep", clear_cache="false")
         self._post("/start_weight_update")
+        return installed
 
     def update(self, info: dict[str, Any]) -> None:
         self._post("/update_weights", {"update_info": info})
@@ -251,6 +254,7 @@ class RemoteCycle:
             raise EngineLost(f"{self._engine.connection.url} kept key-value blocks")
         self._engine.installed(version)
         self._post("/resume")
+        self._installed = True
 
     def _post(self, path: str, body: Any = None, **query: str) -> Any:
         try:

@@ -47,7 +47,9 @@ class Cycle(Protocol):
         """The handshake with the workers' transfer backend, once."""
         ...
 
-    def start(self) -> None: ...
+    def start(self) -> bool:
+        """See `Transfer.start`."""
+        ...
 
     def update(self, info: dict[str, Any]) -> None: ...
 
@@ -60,18 +62,22 @@ class EngineCycle:
     def __init__(self, engine: VllmEngine) -> None:
         self._engine = engine
         self._run = engine.loop.run
+        self._installed = False
 
     def init(self, info: dict[str, Any]) -> None:
         self._run(self._engine.call("init_weight_transfer_engine", init_info=info))
 
-    def start(self) -> None:
+    def start(self) -> bool:
+        installed, self._installed = self._installed, False
         self._run(self._start())
+        return installed
 
     def update(self, info: dict[str, Any]) -> None:
         self._run(self._engine.call("update_weights", update_info=info))
 
     def finish(self, version: int) -> None:
         self._run(self._finish(version))
+        self._installed = True
 
     async def _start(self) -> None:
         with self._engine.exchange():
@@ -112,8 +118,8 @@ class SharedMemoryTransfer:
         """Shared memory held: that of the largest chunk so far, never a whole model."""
         return self._block.size if self._block is not None else 0
 
-    def start(self) -> None:
-        self._cycle.start()
+    def start(self) -> bool:
+        return self._cycle.start()
 
     def send(self, bucket: NamedTensors) -> None:
         for chunk in chunks(bucket, self._bucket_bytes):

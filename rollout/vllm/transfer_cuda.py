@@ -45,8 +45,8 @@ class NcclTransfer:
             info, client=_BucketClient(self._cycle), source=self._source
         )
 
-    def start(self) -> None:
-        self._cycle.start()
+    def start(self) -> bool:
+        return self._cycle.start()
 
     def send(self, bucket: NamedTensors) -> None:
         self._source.bucket = bucket
@@ -110,8 +110,8 @@ class IpcTransfer:
         self._handles = ""
         self._cycle.init({"packed": True})
 
-    def start(self) -> None:
-        self._cycle.start()
+    def start(self) -> bool:
+        return self._cycle.start()
 
     def send(self, bucket: NamedTensors) -> None:
         for chunk in chunks(bucket, self._bucket_bytes):

@@ -24,6 +24,7 @@ class Cluster:
         self.loop = loop
         self.coming = []
         self.starts = []
+        self.held = []
         patience = Patience(
             hang_seconds=hang_seconds, max_restarts=max_restarts, window_seconds=1000.0
         )
@@ -44,7 +45,7 @@ class Cluster:
         return engine
 
     def publish(self, transfer, version):
-        transfer.start()
+        self.held.append(transfer.start())
         transfer.send(["bucket"])
         transfer.finish(version)
 

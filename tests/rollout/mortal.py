@@ -42,8 +42,11 @@ class Weights:
     def __init__(self, engine, breaks=lambda: None):
         self.engine, self.breaks, self.closed = engine, breaks, False
         self.sent = []
+        self.installed = False
 
-    def start(self): ...
+    def start(self):
+        installed, self.installed = self.installed, False
+        return installed
 
     def send(self, bucket):
         self.sent.append(bucket)
@@ -51,6 +54,7 @@ class Weights:
     def finish(self, version):
         self.breaks()
         self.engine.weight_version = version
+        self.installed = True
 
     def close(self):
         self.closed = True

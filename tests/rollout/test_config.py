@@ -19,6 +19,12 @@ def test_no_restart_is_a_choice_and_fewer_are_not():
     assert problem.startswith("rollout.max_restarts=-1")
 
 
+def test_every_version_may_be_sent_whole_and_none_is_not_an_interval():
+    assert VllmConfig(sync_anchor_versions=1).problems() == []
+    (problem,) = VllmConfig(sync_anchor_versions=0).problems()
+    assert problem.startswith("rollout.sync_anchor_versions=0: set it to 1")
+
+
 def test_replicas_found_by_their_addresses_have_addresses():
     urls = ["http://10.0.0.1:8000", "http://10.0.0.2:8000"]
     assert VllmConfig(placement=Placement.remote, urls=urls).problems() == []

@@ -35,6 +35,7 @@ class Succession:
         self.loop = loop
         self.coming = list(engines)
         self.published = []
+        self.held = []
         self.threads = set()
         self.starts = 0
         patience = Patience(
@@ -55,7 +56,7 @@ class Succession:
     def publish(self, transfer, version):
         self.threads.add(threading.current_thread())
         self.published.append(version)
-        transfer.start()
+        self.held.append(transfer.start())
         transfer.send([])
         transfer.finish(version)
 
@@ -111,6 +112,18 @@ def test_requests_of_an_engine_that_died_are_answered_by_the_next_under_fresh_id
     assert sorted(reissues) == [("r0", "r0+1"), ("r1", "r1+1"), ("r2", "r2+1")]
     assert {c.weight_versions for c in completions} == {(4, 4)}
     assert first.killed == "killed by SIGKILL"
+
+
+def test_only_an_engine_that_has_the_last_version_needs_no_more_than_what_changed(loop):
+    first, second = MortalFake(mute=True), MortalFake()
+    run = Succession(loop, first, second)
+    for version in (1, 2):
+        run.publish(run.supervisor, version)
+    run.die_soon(first)
+    run.sample(1)
+    run.publish(run.supervisor, 3)
+    assert run.published == [1, 2, 2, 3]
+    assert run.held == [False, True, False, True]
 
 
 def test_a_reissued_request_is_aborted_by_the_id_that_it_was_asked_under(loop):

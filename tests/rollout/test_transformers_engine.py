@@ -136,6 +136,20 @@ def test_parameter_that_was_never_sent_is_named(running):
     assert stale_parameters(running.engine.fingerprints(), wanted, 1e-4) == [missing]
 
 
+def test_a_part_that_is_sent_leaves_the_rest_as_it_was(untied):
+    model = moved(untied.model())
+    untied.publish(list(model.named_parameters()))
+    assert untied.transfer.start()
+    untied.transfer.send([("model.norm.weight", torch.full((128,), 2.0))])
+    untied.transfer.finish(9)
+    model.model.norm.weight.data.fill_(2.0)
+    wanted = {name: fingerprint(name, value) for name, value in model.named_parameters()}
+    assert stale_parameters(untied.engine.fingerprints(), wanted, 1e-4) == []
+    assert not untied.engine.start_transfer(64).start()
+    untied.engine.resume(9)
+    untied.publish(list(untied.model().named_parameters()))
+
+
 def test_weights_of_another_model_are_refused_by_name(loop):
     running = started(loop)
     running.transfer.start()

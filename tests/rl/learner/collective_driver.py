@@ -19,15 +19,15 @@ from rollout.transfer import NamedTensors
 
 
 class Kept:
-    """A transfer into a dict of copies."""
+    """A transfer into a dict of copies, which keeps what is not sent again."""
 
     def __init__(self) -> None:
         self.tensors: dict[str, Tensor] = {}
         self.buckets: list[int] = []
         self.version: int | None = None
 
-    def start(self) -> None:
-        self.tensors.clear()
+    def start(self) -> bool:
+        return self.version is not None
 
     def send(self, bucket: NamedTensors) -> None:
         self.buckets.append(sum(tensor.nbytes for _, tensor in bucket))
@@ -43,15 +43,17 @@ def norm(name: str, tensor: Tensor) -> Tensor:
 
 def exercise(group: LearnerGroup, steps: Any, folder: Path) -> dict[str, Any]:
     rows = [row for minibatch in steps[0] for row in minibatch]
+    transfer = Kept()
     group.update(steps[0])
+    whole = group.publish(transfer, 5)
     group.save(folder / "checkpoint")
     group.export(folder / "saved")
     straight = group.update(steps[1])
     group.load(folder / "checkpoint")
     group.load_generators(folder / "checkpoint")
     resumed = group.update(steps[1])
-    transfer = Kept()
-    group.publish(transfer, 7)
+    changed = group.publish(transfer, 6)
+    unchanged = group.publish(transfer, 7)
     norms = group.fingerprints(norm)
     group.export(folder / "export")
     return {
@@ -59,6 +61,7 @@ def exercise(group: LearnerGroup, steps: Any, folder: Path) -> dict[str, Any]:
         "resumed": resumed,
         "version": transfer.version,
         "buckets": transfer.buckets,
+        "num_sent": [sent["sync/tensors"] for sent in (whole, changed, unchanged)],
         "published": {name: norm(name, tensor).item() for name, tensor in transfer.tensors.items()},
         "fingerprints": {name: value.item() for name, value in norms.items()},
         "logprobs": [array.tolist() for array in group.logprobs(rows)],

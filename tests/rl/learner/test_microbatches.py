@@ -1,7 +1,9 @@
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl.learner.microbatches import plan_microbatches
+from rl.learner.microbatches import PASS_TOKENS, packed, plan_microbatches
 
 LENGTHS = st.lists(st.integers(1, 100), max_size=40)
 
@@ -25,7 +27,33 @@ def test_a_row_beyond_the_budget_is_alone() -> None:
 
 
 def test_the_budget_may_be_used_to_the_last_token() -> None:
-    assert plan_microbatches([5, 5, 5], num_ranks=1, max_tokens=10) == [[[0, 1], [2]]]
+    assert plan_microbatches([5, 5, 5], num_ranks=1, max_tokens=10) == [[[0], [1, 2]]]
+
+
+def test_long_rows_run_apart_from_short_ones_where_padding_costs_more_than_a_pass() -> None:
+    # Together 4 x 2000 = 8000 tokens; apart 2000 + 3 x 100 and one pass more, of 512.
+    assert packed([0, 1, 2, 3], [2000, 100, 100, 90], 16384) == [[0], [1, 2, 3]]
+    # Together 4 x 200 = 800; apart 200 + 3 x 100 + 512 = 1012.
+    assert packed([0, 1, 2, 3], [200, 100, 100, 90], 16384) == [[0, 1, 2, 3]]
+
+
+def slowest_cost(lengths: list[int], max_tokens: int) -> int:
+    """The least cost over all cuts of `lengths`, longest first, tried one by one."""
+    costs = []
+    for cuts in itertools.product([False, True], repeat=len(lengths) - 1):
+        bounds = [0, *(i for i, cut in enumerate(cuts, start=1) if cut), len(lengths)]
+        runs = [lengths[a:b] for a, b in itertools.pairwise(bounds)]
+        if all(len(run) == 1 or len(run) * run[0] <= max_tokens for run in runs):
+            costs.append(sum(len(run) * run[0] + PASS_TOKENS for run in runs))
+    return min(costs)
+
+
+@given(st.lists(st.integers(1, 3000), min_size=1, max_size=9), st.integers(1, 9000))
+def test_no_cut_costs_less(lengths: list[int], max_tokens: int) -> None:
+    lengths.sort(reverse=True)
+    plan = packed(range(len(lengths)), lengths, max_tokens)
+    cost = sum(len(micro) * lengths[micro[0]] + PASS_TOKENS for micro in plan)
+    assert cost == slowest_cost(lengths, max_tokens)
 
 
 @given(LENGTHS, st.integers(1, 5), st.integers(1, 200))

@@ -42,6 +42,9 @@ def test_checkpoint_publication_and_export_agree_with_the_weights(
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "export")
     assert set(found["published"]) == set(model.state_dict())
     assert found["published"] == pytest.approx(found["fingerprints"], rel=1e-7)
+    # Adapters leave embedding, head and five norms alone.
+    left_out = 7 if "lora" in options["learner"] else 0
+    assert found["num_sent"] == [27, 27 - left_out, 0]
     l2 = sum(value**2 for value in found["published"].values()) ** 0.5
     assert found["resumed"]["weights/l2"] == pytest.approx(l2, rel=1e-7)
     # bfloat16 logits between 4 and 8 are 2^-5 apart; two of those steps.

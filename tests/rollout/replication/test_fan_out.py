@@ -63,6 +63,8 @@ def test_a_lost_replica_is_replaced_at_the_next_publication_and_serves_its_weigh
     assert cluster.engine.health == {"a": Health.SERVING, "b": Health.SERVING}
     assert {c.weight_versions for c in cluster.sample(4)} == {(2, 2)}
     assert len(fresh.asked) == 2
+    cluster.publish(cluster.supervisor, 3)
+    assert cluster.held == [False, False, True]
 
 
 def test_a_replica_that_is_not_there_yet_is_waited_for_without_a_charge(loop):

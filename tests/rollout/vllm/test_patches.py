@@ -1,9 +1,11 @@
+import logging
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.vllm.patches import expand, expand_problem
+from rollout.vllm.patches import RELOAD_LOGGER, allow_partial_reload, expand, expand_problem
 
 
 def through(kernel):
@@ -22,6 +24,14 @@ def stock(output, input_val, cu_num_tokens, replace_from, replace_to):
     expand(
         output.to(torch.int64), input_val.to(torch.int64), cu_num_tokens, replace_from, replace_to
     )
+
+
+def test_warning_of_a_layer_that_was_not_sent_is_dropped_and_others_stay(caplog):
+    allow_partial_reload()
+    logger = logging.getLogger(RELOAD_LOGGER)
+    logger.warning("%s: Failed to load weights", "QKVParallelLinear")
+    logger.warning("Allocating %.1f MB of device memory", 3.0)
+    assert caplog.messages == ["Allocating 3.0 MB of device memory"]
 
 
 def test_values_are_repeated_once_per_draft_token():

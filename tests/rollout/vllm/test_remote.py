@@ -135,6 +135,16 @@ def test_a_cycle_is_pause_start_updates_finish_reset_resume(engine, server):
     assert sample(engine).weight_versions == (7, 7)
 
 
+def test_a_replica_needs_no_more_than_what_changed_once_a_cycle_was_finished(engine):
+    transfer = engine.start_transfer(1)
+    assert not transfer.start()
+    assert not transfer.start()
+    transfer.finish(7)
+    assert transfer.start()
+    transfer.finish(8)
+    assert not engine.start_transfer(1).start()
+
+
 def test_a_replica_that_refuses_weights_is_lost(engine, server):
     server.error = "an update is open"
     with pytest.raises(EngineLost, match="an update is open"):

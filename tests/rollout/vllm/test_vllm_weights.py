@@ -1,6 +1,7 @@
 import pytest
 
 from rollout.fingerprint import fingerprint, stale_parameters
+from rollout.transfer import layer_of
 from rollout.vllm.transfer import EngineCycle, SharedMemoryTransfer
 from tests.engine_fixtures import LAB, started, tied_copy
 from tests.rollout.vllm.reference import log_prob_gap, moved
@@ -86,6 +87,29 @@ def test_parameter_that_was_never_sent_is_named(running):
     running.publish([(n, p) for n, p in model.named_parameters() if n != missing])
     assert log_prob_gap(model, running.sample(32, 32))[0] > GAP
     assert named_stale(running, model) == [missing]
+
+
+@pytest.mark.parametrize("layer", [f"{LAYER}self_attn", f"{LAYER}mlp", "model.embed_tokens"])
+def test_a_layer_sent_alone_is_new_and_the_others_are_as_they_were(running, layer):
+    """Fused layers (q, k and v; gate and up) come whole, all others not at all."""
+    model, new = running.model(), moved(running.model())
+    running.publish(list(model.named_parameters()))
+    for name, parameter in new.named_parameters():
+        if layer_of(name) == layer:
+            model.get_parameter(name).data.copy_(parameter)
+    assert running.transfer.start()
+    running.transfer.send([(n, p) for n, p in model.named_parameters() if layer_of(n) == layer])
+    running.transfer.finish(running.engine.weight_version + 1)
+    assert named_stale(running, model) == []
+    assert log_prob_gap(model, running.sample(16, 32))[0] <= GAP
+
+
+def test_a_version_without_any_tensor_keeps_the_weights(running):
+    model = moved(running.model())
+    version = running.publish(list(model.named_parameters()))
+    assert running.publish([]) == version + 1
+    assert running.engine.weight_version == version + 1
+    assert named_stale(running, model) == []
 
 
 def test_tied_head_needs_its_mend(tied_engine):
