@@ -58,7 +58,11 @@ def test_the_ratio_is_that_of_the_diversity_which_lost_most() -> None:
 
 def test_a_contender_is_told_by_its_leaves_and_its_cache_hits() -> None:
     contender = Contender(
-        sample_group=independently, judged=[ALIKE, APART], tokens_asked=40, tokens_cached=10
+        name="any",
+        sample_group=independently,
+        judged=[ALIKE, APART],
+        tokens_asked=40,
+        tokens_cached=10,
     )
     found = described(contender)
     assert found["leaf_tokens"] == 4.5 and found["accuracy"] == 0.75
@@ -86,8 +90,8 @@ def test_trees_ask_for_fewer_tokens_and_find_their_paths_in_the_cache(
         limit=128,
     )
     config = TreeConfig(segment_tokens=CPU_BLOCK_TOKENS, depth=4)
-    trees = Contender(sample_group=tree_sampling(config, decode))
-    lone = Contender(sample_group=independently)
+    trees = Contender(name="any", sample_group=tree_sampling(config, decode))
+    lone = Contender(name="any", sample_group=independently)
     per_leaf = bench.tokens_per_leaf(trees, 7), bench.tokens_per_leaf(lone, 7)
     lab_engine.loop.run(pool.close())
     lengths = [length for each in lone.judged for length in each.group.lengths]
