@@ -25,15 +25,17 @@ def age_weights(versions_ago: Ints) -> Floats:
 
 def walk(
     continuations: NDArray[np.int32], weights: Floats, budgets: Ints, min_probability: float
-) -> list[list[int]]:
+) -> tuple[list[list[int]], Floats]:
     """The drafts of B sequences, ragged: at each step the token of the largest weight.
 
     `continuations` [B, M, K] are the next tokens of the candidates, `weights` [B, M] their say; a
     candidate without weight has none. A draft ends after `budgets` [B] tokens, or before the token
-    at which the product of the shares of the votes falls below `min_probability`.
+    at which the product of the shares of the votes falls below `min_probability`. Beside the drafts
+    the share of every drafted token [slots], row after row.
     """
     num_rows, _, num_steps = continuations.shape
     drafts = np.full((num_rows, num_steps), NO_TOKEN, np.int32)
+    share_of = np.empty((num_rows, num_steps))
     running = np.ones(num_rows)
     for step in range(num_steps):
         nexts = continuations[:, :, step]
@@ -43,9 +45,12 @@ def walk(
         if not going.any():
             break
         drafts[going, step] = tokens[going]
+        share_of[:, step] = shares
         weights = weights * (going[:, None] & (nexts == tokens[:, None]))
-    lengths = (drafts != NO_TOKEN).sum(1).tolist()
-    return [row[:length] for row, length in zip(drafts.tolist(), lengths, strict=True)]
+    drafted = drafts != NO_TOKEN
+    lengths = drafted.sum(1).tolist()
+    ragged = [row[:length] for row, length in zip(drafts.tolist(), lengths, strict=True)]
+    return ragged, share_of[drafted]
 
 
 def vote(nexts: NDArray[np.int32], weights: Floats) -> tuple[NDArray[np.int32], Floats]:

@@ -43,15 +43,6 @@ class WorkerExtension:
         if isinstance(drafter, HistoryProposer):
             drafter.new_weights(version)
 
-    def laconic_history_state(self) -> dict[str, Any]:
-        """What is drafted from, for a checkpoint."""
-        state: dict[str, Any] = self.model_runner.drafter.state()
-        return state
-
-    def laconic_load_history(self, state: dict[str, Any]) -> None:
-        """Adds what `laconic_history_state` gave to what is drafted from."""
-        self.model_runner.drafter.load(state)
-
     def laconic_draft_acceptance(self) -> dict[str, Any]:
         """The fields of `Acceptance`, counted since the last call."""
         return asdict(self.model_runner.drafter.take_acceptance())

@@ -1,12 +1,10 @@
 """Drafts from history in a real engine: the same tokens, in fewer steps the second time."""
 
-import json
-
 import pytest
 
 from rollout.config import Speculation
 from rollout.drafting.acceptance import Acceptance
-from rollout.vllm.draft_history import draft_acceptance, history_state, load_history
+from rollout.vllm.draft_history import draft_acceptance
 from tests.engine_fixtures import LAB, LabEngine, started
 
 pytestmark = pytest.mark.engine
@@ -26,18 +24,10 @@ def sampled(running: LabEngine) -> Acceptance:
     return draft_acceptance(running.engine)
 
 
-def test_second_epoch_accepts_longer_drafts_and_its_history_can_be_saved(drafting):
+def test_second_epoch_accepts_longer_drafts(drafting):
     first, second = sampled(drafting), sampled(drafting)
     assert second.accepted_length > first.accepted_length > 1
-    assert len(second.accepted_at) == 8
     drafting.publish(list(drafting.model().named_parameters()))
-    sampled(drafting)
-    state = json.loads(json.dumps(history_state(drafting.engine)))
-    prompts = dict(state["prompts"])
-    assert len(prompts) == len(drafting.prompts)
-    newest = {outputs[-1][0] for outputs in prompts.values()}
-    assert newest == {drafting.engine.weight_version}
-    load_history(drafting.engine, state)
     assert sampled(drafting).accepted_length > first.accepted_length
 
 
