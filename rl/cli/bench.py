@@ -34,6 +34,11 @@ BENCHES = {
         ratio_of="tokens per second",
         options={"against": ("vllm",)},
     ),
+    "speculation": Bench(
+        run="rl.bench.speculation:run",
+        ratio_of="tokens per second from the second epoch on",
+        options={"against": ("off", "suffix", "fixed_1", "fixed_2", "fixed_4", "fixed_8")},
+    ),
     "step": Bench(
         run="rl.bench.step:run",
         ratio_of="seconds per training step",
