@@ -93,14 +93,12 @@ class Side:
 
     def sample(self, prompts: Mapping[int, Sequence[Prompt]], step: int) -> None:
         """A phase on each number of running sequences, on its prompts of this step."""
-        from rollout.vllm.draft_history import draft_acceptance
-
         time.sleep(QUIET_SECONDS)
         for running, asked in prompts.items():
             began = time.perf_counter()
             groups = self.loop.run(answered(self.engine, asked, running, step))
             seconds = time.perf_counter() - began
-            drafts = draft_acceptance(self.engine)
+            drafts = self.engine.draft_acceptance()
             self.phases[running].append(Phase(groups=groups, seconds=seconds, drafts=drafts))
 
 

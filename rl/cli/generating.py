@@ -1,13 +1,17 @@
 """How the answers of a run are sampled: one by one or as trees, in one go or window by window."""
 
+from collections.abc import Callable
 from functools import partial
 
 from rl.cli.inputs import read_tokenizer
 from rl.config import RunConfig
-from rollout.config import RecordingConfig
+from rollout.config import RecordingConfig, Speculation, VllmConfig
 from rollout.continuation import Decode
-from rollout.engine import InterruptibleEngine, SampleGroup, independently
+from rollout.drafting.acceptance import Acceptance
+from rollout.engine import EngineLost, InterruptibleEngine, SampleGroup, independently
 from rollout.samplings import StreamSettings
+from rollout.supervisor import Supervisor
+from rollout.transfer import PolicyEngine
 from rollout.trees.sampler import tree_sampling
 from rollout.windows.engine import WindowedEngine
 from rollout.windows.pool import WindowPool
@@ -42,6 +46,21 @@ def windows(config: RunConfig, engine: InterruptibleEngine) -> WindowedEngine | 
     if not config.rollout.window_tokens:
         return None
     return WindowedEngine(engine, WindowPool(config.rollout.window_tokens, decoder(config)))
+
+
+def draft_counts(config: RunConfig, engine: Supervisor[PolicyEngine]) -> Callable[[], Acceptance]:
+    """What became of the run's drafts since the last call; those of a lost engine are lost too."""
+    rollout = config.rollout
+    if not (isinstance(rollout, VllmConfig) and rollout.speculation is Speculation.history):
+        return Acceptance
+
+    def counted() -> Acceptance:
+        try:
+            return engine.engine.draft_acceptance()
+        except EngineLost:
+            return Acceptance()
+
+    return counted
 
 
 def decoder(config: RunConfig) -> Decode:

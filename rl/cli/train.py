@@ -19,7 +19,7 @@ from data.types import Prompt
 from rewards.protocols import Verifier
 from rl.algorithms.dynamic_sampling import Oversampling
 from rl.algorithms.table import group_advantages
-from rl.cli.generating import group_sampling, stream_settings, windows
+from rl.cli.generating import draft_counts, group_sampling, stream_settings, windows
 from rl.cli.host import Host
 from rl.cli.inputs import Inputs, read_inputs
 from rl.cli.judging import (
@@ -147,6 +147,7 @@ def run_job(
         engine = supervise(config, host, started, learner)
         pool = start_pool(parts, config.verifier, host.loop)
         journal.judging_seconds = lambda: pool.busy_seconds
+        journal.drafts = draft_counts(config, engine)
         verifier = build_verifier(config, pool)
         verify = training_verifier(config, pool, verifier)
         recorded = references(job, engine, verify, learner)

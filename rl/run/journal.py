@@ -13,9 +13,10 @@ from rl.run.guards import Watch
 from rl.run.history import append_history
 from rl.run.loop import Step
 from rl.run.progress import RunProgress
-from rl.run.rollout_metrics import rollout_metrics, time_metrics
+from rl.run.rollout_metrics import draft_metrics, rollout_metrics, time_metrics
 from rl.run.tracker import Tracker
 from rollout.books import Fate, FateRecord
+from rollout.drafting.acceptance import Acceptance
 
 FATE_METRICS = {fate: f"stream/{fate.value}" for fate in Fate} | {
     Fate.GRADER_FAILED: "reward/failed"
@@ -36,6 +37,8 @@ class Journal:
     """Prompt and sampled tokens since the start of the run; part of a checkpoint."""
     judging_seconds: Callable[[], float] = lambda: 0.0
     """Seconds that the verifier's processes have judged since the start."""
+    drafts: Callable[[], Acceptance] = Acceptance
+    """What became of drafts since the last call."""
     _judged_seconds: float = 0.0
     _seen: dict[Fate, int] = field(default_factory=dict)
     _history: list[dict[str, Any]] = field(default_factory=list)
@@ -58,6 +61,7 @@ class Journal:
         metrics |= time_metrics(step.seconds, metrics["step_tokens"])
         metrics |= self._new_fates(fates)
         metrics["time/judge"] = self._new_judging_seconds()
+        metrics |= draft_metrics(self.drafts())
         self.num_tokens += metrics["step_tokens"] + sum(
             len(group.prompt.token_ids) * len(group.completions) for group in step.groups
         )
@@ -96,7 +100,9 @@ class Journal:
         self.base = self.base or evaluation
         append_metrics(self.folder, step, metrics)
         write_evaluation(self.folder, step, evaluation)
-        self._new_judging_seconds()  # those of an evaluation are not the next step's
+        # Those of an evaluation are not the next step's.
+        self._new_judging_seconds()
+        self.drafts()
         self.tracker.log(step, metrics)
         self.tracker.table(
             step, "eval/completions", shown_rows(step, evaluation, self.log.table_rows)

@@ -59,16 +59,18 @@ def vote(nexts: NDArray[np.int32], weights: Floats) -> tuple[NDArray[np.int32], 
     `nexts` and `weights` are [B, M]; of equal totals the first wins. A row without weight gets
     share 0. O(M) for a row of one opinion, O(M^2) for another.
     """
-    voters = weights > 0
-    first = np.take_along_axis(nexts, voters.argmax(1)[:, None], 1)
-    split = (voters & (nexts != first)).any(1)
-    tokens, shares = first[:, 0], np.where(voters.any(1), 1.0, 0.0)
-    tokens[split], shares[split] = _majority(nexts[split], weights[split])
+    rows, voters = np.arange(len(nexts)), weights > 0
+    first = voters.argmax(1)
+    tokens, shares = nexts[rows, first], voters[rows, first].astype(np.float64)
+    split = (voters & (nexts != tokens[:, None])).any(1)
+    if split.any():
+        tokens[split], shares[split] = _majority(nexts[split], weights[split])
     return tokens, shares
 
 
 def _majority(nexts: NDArray[np.int32], weights: Floats) -> tuple[NDArray[np.int32], Floats]:
-    votes = ((nexts[:, :, None] == nexts[:, None, :]) * weights[:, None, :]).sum(2)
-    best = np.where(weights > 0, votes, 0.0).argmax(1)[:, None]
-    shares = np.take_along_axis(votes, best, 1)[:, 0] / weights.sum(1)
-    return np.take_along_axis(nexts, best, 1)[:, 0], shares
+    rows = np.arange(len(nexts))
+    agrees = nexts[:, :, None] == nexts[:, None, :]
+    votes = (agrees @ weights[:, :, None])[:, :, 0]
+    best = np.where(weights > 0, votes, 0.0).argmax(1)
+    return nexts[rows, best], votes[rows, best] / weights.sum(1)

@@ -4,7 +4,6 @@ import pytest
 
 from rollout.config import Speculation
 from rollout.drafting.acceptance import Acceptance
-from rollout.vllm.draft_history import draft_acceptance
 from tests.engine_fixtures import LAB, LabEngine, started
 
 pytestmark = pytest.mark.engine
@@ -21,7 +20,7 @@ def drafting():
 def sampled(running: LabEngine) -> Acceptance:
     """What was accepted while every prompt was answered four times, all at once."""
     running.sample(COUNT, LIMIT, seed=None)
-    return draft_acceptance(running.engine)
+    return running.engine.draft_acceptance()
 
 
 def test_second_epoch_accepts_longer_drafts(drafting):
@@ -34,6 +33,6 @@ def test_second_epoch_accepts_longer_drafts(drafting):
 def test_greedy_answers_are_those_without_drafts(drafting, lab_engine):
     ours = drafting.sample(32, LIMIT, temperature=0.0)
     theirs = lab_engine.sample(32, LIMIT, temperature=0.0)
-    assert draft_acceptance(drafting.engine).accepted_length > 1
+    assert drafting.engine.draft_acceptance().accepted_length > 1
     for (_, one), (_, other) in zip(ours, theirs, strict=True):
         assert one.token_ids.tolist() == other.token_ids.tolist()
