@@ -1,5 +1,4 @@
-"""`laconic bench speculation`: tokens per second of a rollout phase with our drafts over those of
-another way to sample.
+"""`laconic bench speculation`: tokens per second of a rollout phase, drafts from history or not.
 
 Two engines answer the same prompts by the same weights, in turn. Between two phases the learner
 trains on our answers and publishes to both. An epoch later the prompts come again, and with them
