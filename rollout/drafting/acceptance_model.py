@@ -88,6 +88,8 @@ class AcceptanceModel:
         A row that is gone has accepted -1 and says nothing. Slots behind a rejection were never
         decided and are left out.
         """
+        if not kept.any():
+            return
         position = positions(proposal.lengths)
         decided = position < np.repeat(np.minimum(kept, accepted + 1), proposal.lengths)
         if not decided.any():

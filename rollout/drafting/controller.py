@@ -67,6 +67,8 @@ class Controller:
 
     def decide(self, proposal: Proposal) -> Counts:
         """How many slots of each row's chain to verify [rows]."""
+        if not len(proposal.probabilities):
+            return self._nothing_to_decide(proposal)
         survival = survivals(self._acceptance.predict(proposal), proposal.lengths)
         table = self._times.table()
         if table is None:
@@ -105,6 +107,14 @@ class Controller:
         """The policy has new weights: acceptance is less certain, and worth a look at once."""
         self._acceptance.age()
         self._budget.probe_now()
+
+    def _nothing_to_decide(self, proposal: Proposal) -> Counts:
+        """The answer to a proposal without drafts; quick, for where drafting is off it is all."""
+        if self._times.table() is not None:
+            self._budget.pass_by()
+        kept = np.zeros_like(proposal.lengths)
+        self._last = _Decision(proposal=proposal, kept=kept, predicted_accepted=0.0)
+        return kept
 
     def _num_slots(self, table: StepCostTable, proposal: Proposal, survival: Floats) -> int:
         rows, offered = len(proposal.lengths), len(survival)
