@@ -34,7 +34,7 @@ class Lengths(Protocol):
 
     def decide(self, proposal: Proposal) -> Counts: ...
 
-    def observe(self, outcome: Outcome) -> object: ...
+    def observe(self, outcome: Outcome) -> None: ...
 
     def weights_changed(self) -> None: ...
 
@@ -53,7 +53,7 @@ class HistoryProposer:
         self._lengths: Lengths
         self._num_seen: dict[str, int] = {}
         self._num_drafted: dict[str, int] = {}
-        self._step_began = 0.0
+        self._step_began = self._draft_seconds = 0.0
         self._acceptance = Acceptance()
 
     def load_model(self, *args: object) -> None:
@@ -101,6 +101,8 @@ class HistoryProposer:
         rows = [row for row, sampled in enumerate(sampled_token_ids) if sampled]
         requests = [self._runner.input_batch.req_ids[row] for row in rows]
         self._observe(requests, [sampled_token_ids[row] for row in rows], now)
+        # All but drafting is part of the next step: learning from this one, and deciding.
+        self._step_began = now
         self._close_ended()
         fresh = [self._fresh(request) for request in requests]
         self.drafter.add(requests, fresh)
@@ -129,7 +131,7 @@ class HistoryProposer:
         num_decoded = sum(1 + self._num_drafted[request] for request in verified)
         outcome = Outcome(
             accepted=np.array([accepted.get(request, -1) for request in self._num_drafted]),
-            seconds=now - self._step_began,
+            seconds=now - self._step_began - self._draft_seconds,
             prompt_share=1 - num_decoded / self._num_scheduled(),
         )
         self._lengths.observe(outcome)
@@ -142,9 +144,8 @@ class HistoryProposer:
         began = perf_counter()
         wanted = self._lengths.wants_drafts()
         drafts = self.drafter.draft(requests) if wanted else no_drafts(len(requests))
-        # Deciding is part of the step: it costs more where there is something to decide.
-        self._step_began = perf_counter()
-        kept = self._lengths.decide(proposal_of(drafts, self._step_began - began))
+        self._draft_seconds = perf_counter() - began
+        kept = self._lengths.decide(proposal_of(drafts, self._draft_seconds))
         self._num_drafted = dict(zip(requests, kept.tolist(), strict=True))
         return trimmed(drafts.tokens, kept)
 
