@@ -134,6 +134,7 @@ class VllmConfig(RolloutConfig):
     """Skip CUDA graphs; always on on the CPU, where compiled graphs would keep old weights."""
     speculation: Speculation = Speculation.none
     num_speculative_tokens: int = 8
+    """Tokens of the longest draft."""
     history: HistoryConfig = field(default_factory=HistoryConfig)
     num_threads: int = 0
     """CPU threads of the engine; 0 leaves the learner one core and takes the others."""
@@ -159,11 +160,20 @@ class VllmConfig(RolloutConfig):
         found += self._replica_problems()
         if not self.start_seconds > 0:
             found.append(f"rollout.start_seconds={self.start_seconds}: set it above 0")
-        if self.speculation is not Speculation.none and not 1 <= self.num_speculative_tokens <= 128:
+        return found + self._speculation_problems()
+
+    def _speculation_problems(self) -> list[str]:
+        found = self.history.problems()
+        longest, fixed = self.num_speculative_tokens, self.history.draft_length
+        if self.speculation is not Speculation.none and not 1 <= longest <= 128:
+            found.append(f"rollout.num_speculative_tokens={longest}: set 1 to 128")
+        if fixed > longest:
             found.append(
-                f"rollout.num_speculative_tokens={self.num_speculative_tokens}: set 1 to 128"
+                f"rollout.history.draft_length={fixed} with rollout.num_speculative_tokens="
+                f"{longest}: no draft is longer than these; set draft_length to {longest} or less, "
+                "or raise num_speculative_tokens"
             )
-        return found + self.history.problems()
+        return found
 
     def _replica_problems(self) -> list[str]:
         found = []

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from rollout.drafting.acceptance import Acceptance
 from rollout.engine import MortalEngine
 
 if TYPE_CHECKING:
@@ -67,6 +68,10 @@ class PolicyEngine(MortalEngine, Protocol):
 
     def fingerprints(self) -> "dict[str, Tensor]":
         """What `rollout.fingerprint.stale_parameters` compares with the learner's. Blocks."""
+        ...
+
+    def draft_acceptance(self) -> Acceptance:
+        """What became of the drafts from history since the last call. Blocks."""
         ...
 
     def admit_together(self) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from data.types import Completion, Prompt
+from rollout.drafting.acceptance import Acceptance
 from rollout.engine import EngineError, EngineLost, Sampling
 from rollout.fingerprint import fingerprint
 from rollout.transfer import NamedTensors
@@ -139,6 +140,10 @@ class TransformersEngine:
 
     def fingerprints(self) -> dict[str, Tensor]:
         return {name: fingerprint(name, value) for name, value in self._parameters.items()}
+
+    def draft_acceptance(self) -> Acceptance:
+        """Nothing is drafted."""
+        return Acceptance()
 
     async def close(self) -> None:
         await asyncio.to_thread(self.shutdown)

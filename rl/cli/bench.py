@@ -34,6 +34,11 @@ BENCHES = {
         ratio_of="tokens per second",
         options={"against": ("vllm",)},
     ),
+    "speculation": Bench(
+        run="rl.bench.speculation:run",
+        ratio_of="tokens per second from the second epoch on",
+        options={"against": ("off", "suffix", "fixed_1", "fixed_2", "fixed_4", "fixed_8")},
+    ),
     "tree": Bench(
         run="rl.bench.tree:run",
         ratio_of="sampled tokens per leaf",

@@ -1,18 +1,28 @@
 """How the answers of a run are sampled: one by one or as trees, in one go, cut or in windows."""
 
+from collections.abc import Callable
 from functools import partial
 
 from data.types import Prompt
 from rl.algorithms.tppo import TPpoConfig
 from rl.cli.inputs import read_tokenizer
 from rl.config import RunConfig
-from rollout.config import RecordingConfig
+from rollout.config import RecordingConfig, Speculation, VllmConfig
 from rollout.continuation import Decode
-from rollout.engine import InterruptibleEngine, SampleGroup, Sampling, independently
+from rollout.drafting.acceptance import Acceptance
+from rollout.engine import (
+    EngineLost,
+    InterruptibleEngine,
+    SampleGroup,
+    Sampling,
+    independently,
+)
 from rollout.replication.engine import Predict
 from rollout.samplings import StreamSettings
 from rollout.scheduling.length_history import LengthHistory
 from rollout.scheduling.oversample import groups_ahead
+from rollout.supervisor import Supervisor
+from rollout.transfer import PolicyEngine
 from rollout.trees.sampler import tree_sampling
 from rollout.windows.engine import WindowedEngine
 from rollout.windows.pool import WindowPool
@@ -72,6 +82,21 @@ def predicting(lengths: LengthHistory) -> Predict:
 def trains_windows(config: RunConfig) -> bool:
     """Whether a step trains on its windows as they are, ended or not (T-PPO)."""
     return isinstance(config.algorithm, TPpoConfig)
+
+
+def draft_counts(config: RunConfig, engine: Supervisor[PolicyEngine]) -> Callable[[], Acceptance]:
+    """What became of the run's drafts since the last call; those of a lost engine are lost too."""
+    rollout = config.rollout
+    if not (isinstance(rollout, VllmConfig) and rollout.speculation is Speculation.history):
+        return Acceptance
+
+    def counted() -> Acceptance:
+        try:
+            return engine.engine.draft_acceptance()
+        except EngineLost:
+            return Acceptance()
+
+    return counted
 
 
 def decoder(config: RunConfig) -> Decode:

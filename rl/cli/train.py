@@ -20,6 +20,7 @@ from rewards.protocols import Verifier
 from rl.algorithms.dynamic_sampling import Oversampling
 from rl.algorithms.table import group_advantages, token_advantages
 from rl.cli.generating import (
+    draft_counts,
     group_sampling,
     predicting,
     stream_settings,
@@ -160,6 +161,7 @@ def run_job(
         engine = supervise(config, host, started, learner)
         pool = start_pool(parts, config.verifier, host.loop)
         journal.judging_seconds = lambda: pool.busy_seconds
+        journal.drafts = draft_counts(config, engine)
         verifier = build_verifier(config, pool)
         verify = training_verifier(config, pool, verifier)
         recorded = references(job, engine, verify, learner)

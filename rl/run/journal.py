@@ -13,11 +13,12 @@ from rl.run.guards import Watch
 from rl.run.history import append_history
 from rl.run.loop import Step
 from rl.run.progress import RunProgress
-from rl.run.rollout_metrics import engine_metrics, rollout_metrics, time_metrics
+from rl.run.rollout_metrics import draft_metrics, engine_metrics, rollout_metrics, time_metrics
 from rl.run.stopwatch import seconds_of
 from rl.run.timeline import learner_activities, write_timeline
 from rl.run.tracker import Tracker
 from rollout.books import Fate, FateRecord
+from rollout.drafting.acceptance import Acceptance
 from rollout.watched import Stretch
 
 FATE_METRICS = {fate: f"stream/{fate.value}" for fate in Fate} | {
@@ -41,6 +42,8 @@ class Journal:
     """Seconds that the verifier's processes have judged since the start."""
     engine_stretch: Callable[[], Stretch] = lambda: Stretch(start=0.0, end=0.0)
     """What the engine ran for training since the last call."""
+    drafts: Callable[[], Acceptance] = Acceptance
+    """What became of drafts since the last call."""
     _judged_seconds: float = 0.0
     _seen: dict[Fate, int] = field(default_factory=dict)
     _history: list[dict[str, Any]] = field(default_factory=list)
@@ -66,6 +69,7 @@ class Journal:
         metrics |= engine_metrics(stretch.activities, began, stretch.end)
         metrics |= self._new_fates(fates)
         metrics["time/judge"] = self._new_judging_seconds()
+        metrics |= draft_metrics(self.drafts())
         self.num_tokens += metrics["step_tokens"] + sum(
             len(group.prompt.token_ids) * len(group.completions) for group in step.groups
         )
@@ -107,9 +111,10 @@ class Journal:
         self.base = self.base or evaluation
         append_metrics(self.folder, step, metrics)
         write_evaluation(self.folder, step, evaluation)
-        # What is judged or idle during an evaluation is not the next step's.
+        # What is judged, idle or drafted during an evaluation is not the next step's.
         self._new_judging_seconds()
         self.engine_stretch()
+        self.drafts()
         self.tracker.log(step, metrics)
         self.tracker.table(
             step, "eval/completions", shown_rows(step, evaluation, self.log.table_rows)

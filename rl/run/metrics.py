@@ -135,6 +135,26 @@ METRICS: dict[str, Metric] = {
     "stream/lost_with_engine": Metric("completions lost with an engine and sampled again"),
     "stream/aborted": Metric("completions cancelled before they ended"),
     "stream/unused": Metric("completions of groups that no batch took"),
+    # Drafts from history, under SkyRL's names where it has one; their lengths follow the clock.
+    "vllm/train/draft_acceptance_rate": Metric(
+        "accepted share of the drafted tokens", "share", varies=True
+    ),
+    "vllm/train/draft_mean_acceptance_length": Metric(
+        "tokens of a completion per step of the engine, its own one included", "tokens", varies=True
+    ),
+    "vllm/train/draft_acceptance_rate_pos_<k>": Metric(
+        "share of the drafts of k tokens or more whose first k were accepted", "share", varies=True
+    ),
+    "vllm/train/draft_num_draft_tokens": Metric("drafted tokens", "tokens", varies=True),
+    "vllm/train/draft_num_accepted_tokens": Metric("accepted tokens", "tokens", varies=True),
+    "vllm/train/draft_length": Metric(
+        "drafted tokens of a completion per step of the engine, as it was decided",
+        "tokens",
+        varies=True,
+    ),
+    "vllm/train/draft_off_share": Metric(
+        "share of the completions' steps without a draft", "share", varies=True
+    ),
     # Guards (`rl.run.guards`).
     "guards/<guard>": Metric("1 at a step where this guard raised its alarm, else 0"),
     "guards/restored_step": Metric("step whose weights a guard put in force before this step"),
@@ -210,6 +230,7 @@ CONDITIONS: dict[str, str] = {
     "critic/": "the algorithm has a critic",
     "critic/vf_explained_var": "the algorithm has a critic, and returns differ",
     "probe/max_logprob_gap": "rollout.probe_tokens > 0",
+    "vllm/": "rollout.speculation=history",
     "guards/restored_step": "a guard restored an earlier checkpoint",
     "time/evaluate": HELD_OUT,
     "eval/": HELD_OUT,

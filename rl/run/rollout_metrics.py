@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.types import Completion, Finish, Group, Score
+from rollout.drafting.acceptance import Acceptance
 from rollout.timeline import Activity, idle_share, mean_running
 
 Floats = NDArray[np.float64]
@@ -121,6 +122,28 @@ def staleness_metrics(completions: Sequence[Completion], version: int) -> dict[s
         "staleness/max": float((version - oldest).max()),
         "staleness/in_flight_mean": float((newest - oldest).mean()),
         "staleness/in_queue_mean": float((version - newest).mean()),
+    }
+
+
+def draft_metrics(drafts: Acceptance) -> dict[str, float]:
+    """What became of the drafts of a step; nothing where nothing was sampled beside its prompt.
+
+    The counts go by vLLM's verifications, one for each running completion and step of the engine.
+    """
+    if not drafts.verifications:
+        return {}
+    name = "vllm/train/draft_{}".format
+    return {
+        name("acceptance_rate"): drafts.draft_acceptance,
+        name("mean_acceptance_length"): drafts.accepted_length,
+        name("num_draft_tokens"): float(sum(drafts.drafted_at)),
+        name("num_accepted_tokens"): float(sum(drafts.accepted_at)),
+        name("length"): drafts.draft_length,
+        name("off_share"): drafts.undrafted,
+        **{
+            name(f"acceptance_rate_pos_{position}"): rate
+            for position, rate in enumerate(drafts.survival, 1)
+        },
     }
 
 

@@ -31,12 +31,35 @@ class Acceptance:
         pairs = zip(self.accepted_at, self.drafted_at, strict=True)
         return [accepted / drafted for accepted, drafted in pairs]
 
+    @property
+    def draft_length(self) -> float:
+        """Drafted tokens of a verification, none counted as 0."""
+        return sum(self.drafted_at) / max(1, self.verifications)
+
+    @property
+    def undrafted(self) -> float:
+        """Share of the verifications that had no draft."""
+        return 1 - sum(self.drafted_at[:1]) / max(1, self.verifications)
+
+    def add(self, other: "Acceptance") -> None:
+        """Counts in what `other` has counted."""
+        self.verifications += other.verifications
+        self._reach(len(other.drafted_at))
+        for position, (drafted, accepted) in enumerate(
+            zip(other.drafted_at, other.accepted_at, strict=True)
+        ):
+            self.drafted_at[position] += drafted
+            self.accepted_at[position] += accepted
+
     def count(self, drafted: int, accepted: int) -> None:
         """One verification: the first `accepted` of `drafted` tokens were right."""
         self.verifications += 1
-        missing = drafted - len(self.drafted_at)
-        self.drafted_at += [0] * missing
-        self.accepted_at += [0] * missing
+        self._reach(drafted)
         for position in range(drafted):
             self.drafted_at[position] += 1
             self.accepted_at[position] += position < accepted
+
+    def _reach(self, num_positions: int) -> None:
+        missing = num_positions - len(self.drafted_at)
+        self.drafted_at += [0] * missing
+        self.accepted_at += [0] * missing

@@ -32,7 +32,7 @@ STEPS_BELIEVED = 8
 """On a contradiction the newest steps are believed, and older evidence is worth next to nothing."""
 CONTRADICTED_WEIGHT = 0.002
 CAPACITY = 2048
-"""Newest decided slots that are kept."""
+"""Decided slots of the newest steps that are kept; a step of more is not kept at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +72,8 @@ class AcceptanceModel:
         self._one_hot = np.eye(most_drafts)
         self._prior = np.array([*SHARED_PRIOR, *[POSITION_PRIOR] * most_drafts])
         self._coefficients = self._prior
-        self._features = np.empty((0, len(self._prior)))
-        self._outcomes = np.empty(0)
-        self._weights = np.empty(0)
+        self._evidence: deque[_Evidence] = deque()
+        self._num_slots = 0
         self._steps_since_fit = 0
         self._surprise = _Surprise()
 
@@ -88,6 +87,8 @@ class AcceptanceModel:
         A row that is gone has accepted -1 and says nothing. Slots behind a rejection were never
         decided and are left out.
         """
+        if not kept.any():
+            return
         position = positions(proposal.lengths)
         decided = position < np.repeat(np.minimum(kept, accepted + 1), proposal.lengths)
         if not decided.any():
@@ -99,7 +100,8 @@ class AcceptanceModel:
         self._remember(np.concatenate([shared, self._one_hot[position]], axis=1), outcomes)
         self._steps_since_fit += 1
         if self._surprise.contradicts():
-            self._weights[: -self._surprise.num_slots] *= CONTRADICTED_WEIGHT
+            for evidence in list(self._evidence)[: -self._surprise.num_steps]:
+                evidence.weight *= CONTRADICTED_WEIGHT
             self._refit()
         elif self._steps_since_fit >= REFIT_EVERY:
             self._refit()
@@ -110,24 +112,43 @@ class AcceptanceModel:
         halfway = self._coefficients.copy()
         halfway[position] = (halfway[position] + self._prior[position]) / 2
         self._coefficients = halfway
-        self._weights = self._weights / 2
+        for evidence in self._evidence:
+            evidence.weight /= 2
 
     def _probabilities(self, shared: Floats, position: Counts) -> Floats:
         slopes, intercepts = np.split(self._coefficients, [len(SHARED_PRIOR)])
         return sigmoid(shared @ slopes + intercepts[position])
 
     def _remember(self, features: Floats, outcomes: Floats) -> None:
-        self._features = np.concatenate([self._features, features])[-CAPACITY:]
-        self._outcomes = np.concatenate([self._outcomes, outcomes])[-CAPACITY:]
-        weights = [self._weights * DECAY_PER_STEP, np.ones(len(outcomes))]
-        self._weights = np.concatenate(weights)[-CAPACITY:]
+        self._evidence.append(_Evidence(features=features, outcomes=outcomes))
+        self._num_slots += len(outcomes)
+        while self._num_slots > CAPACITY:
+            self._num_slots -= len(self._evidence.popleft().outcomes)
 
     def _refit(self) -> None:
+        weights = np.array([evidence.weight for evidence in self._evidence])
+        steps_ago = np.arange(len(self._evidence))[::-1]
         self._coefficients = fitted(
-            self._features, self._outcomes, self._weights, self._prior, RIDGE
+            np.concatenate([evidence.features for evidence in self._evidence]),
+            np.concatenate([evidence.outcomes for evidence in self._evidence]),
+            np.repeat(
+                weights * DECAY_PER_STEP**steps_ago,
+                [len(evidence.outcomes) for evidence in self._evidence],
+            ),
+            self._prior,
+            RIDGE,
         )
         self._steps_since_fit = 0
         self._surprise = _Surprise()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Evidence:
+    """The decided slots of one verified step: features [slots, coefficients], outcomes [slots]."""
+
+    features: Floats
+    outcomes: Floats
+    weight: float = 1.0
 
 
 class _Surprise:
@@ -139,8 +160,13 @@ class _Surprise:
         self._variance = 0.0
 
     @property
+    def num_steps(self) -> int:
+        """The newest steps, those that are believed."""
+        return len(self._believed)
+
+    @property
     def num_slots(self) -> int:
-        """Slots of the newest steps, those that are believed."""
+        """Slots of these steps."""
         return sum(self._believed)
 
     def add(self, outcomes: Floats, predicted: Floats) -> None:

@@ -49,16 +49,15 @@ class Budget:
             return 0
         return min(round(self._per_row * rows), offered)
 
-    def choose(self, rates: Floats, rows: int, plain_rate: float) -> int:
-        """Slots to verify, given goodputs by number of slots [offered + 1] and without drafting.
+    def pass_by(self) -> None:
+        """A step in which nothing is offered: it decides nothing, but a probe comes nearer."""
+        self._steps_since_probe += 1
 
-        A step without offered slots decides nothing: some steps find no draft.
-        """
+    def choose(self, rates: Floats, rows: int, plain_rate: float) -> int:
+        """Slots to verify, given goodputs by number of slots [offered + 1] and without drafting."""
         offered = len(rates) - 1
         probing = self.is_probe_due
         self._steps_since_probe += 1
-        if offered == 0:
-            return 0
         chosen = self._changed(rates, rows)
         is_worthwhile = bool(rates[chosen] >= WORTHWHILE_SPEEDUP * plain_rate)
         self._steps_worthless = 0 if is_worthwhile else self._steps_worthless + 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(kw_only=True)
 class HistoryConfig:
-    """What `rollout.speculation=history` keeps and when it stops drafting."""
+    """What `rollout.speculation=history` keeps, and how far it drafts."""
 
     outputs_per_prompt: int = 32
     """Outputs of a prompt to draft from, running siblings included: twice the group or more.
@@ -15,6 +15,9 @@ class HistoryConfig:
     beyond this the prompts that were answered longest ago are forgotten."""
     min_probability: float = 0.1
     """A draft ends before the token at which its estimated probability falls below this."""
+    draft_length: int = 0
+    """Tokens of every draft that are verified; 0 leaves it to the goodput controller, which decides
+    each step by what verifying costs and what was accepted so far."""
 
     def problems(self) -> list[str]:
         found = []
@@ -28,5 +31,10 @@ class HistoryConfig:
             found.append(
                 f"rollout.history.min_probability={self.min_probability}: "
                 "set 0 < rollout.history.min_probability <= 1"
+            )
+        if self.draft_length < 0:
+            found.append(
+                f"rollout.history.draft_length={self.draft_length}: set it to 0 (the controller "
+                "decides) or more"
             )
         return found

@@ -14,7 +14,7 @@ import numpy as np
 from rollout.drafting import cold_start
 from rollout.drafting.acceptance_model import AcceptanceModel, Proposal
 from rollout.drafting.budget import Budget
-from rollout.drafting.goodput import Counts, admitted, goodputs, positions, survivals
+from rollout.drafting.goodput import Counts, admitted, goodputs, survivals
 from rollout.drafting.step_cost import Floats, StepCostTable
 from rollout.drafting.step_times import FEWEST_STEPS, StepTimes
 
@@ -33,19 +33,6 @@ class Outcome:
     accepted: Counts
     seconds: float
     prompt_share: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepRecord:
-    """A finished step as the controller saw it: prediction beside measurement."""
-
-    rows: int
-    offered: int
-    verified: int
-    accepted: int
-    predicted_accepted: float
-    seconds: float
-    draft_seconds: float
 
 
 class Controller:
@@ -67,6 +54,8 @@ class Controller:
 
     def decide(self, proposal: Proposal) -> Counts:
         """How many slots of each row's chain to verify [rows]."""
+        if not len(proposal.probabilities):
+            return self._nothing_to_decide(proposal)
         survival = survivals(self._acceptance.predict(proposal), proposal.lengths)
         table = self._times.table()
         if table is None:
@@ -75,36 +64,32 @@ class Controller:
         else:
             num_slots = self._num_slots(table, proposal, survival)
             kept = admitted(survival, proposal.lengths, num_slots)
-        verified = positions(proposal.lengths) < np.repeat(kept, proposal.lengths)
-        self._last = _Decision(
-            proposal=proposal, kept=kept, predicted_accepted=float(survival[verified].sum())
-        )
+        self._last = _Decision(proposal=proposal, kept=kept)
         return kept
 
-    def observe(self, outcome: Outcome) -> StepRecord | None:
-        """Learns from the step that the last `decide` shaped; None before the first."""
+    def observe(self, outcome: Outcome) -> None:
+        """Learns from the step that the last `decide` shaped, if there was one."""
         if self._last is None:
-            return None
+            return
         proposal, kept = self._last.proposal, self._last.kept
         self._acceptance.observe(proposal, kept, outcome.accepted)
         self._frozen = outcome.prompt_share > PREFILL_HEAVY
         if not self._frozen:
             self._times.observe(len(kept), int(kept.sum()), outcome.seconds)
         self._cold_length = cold_start.next_length(self._cold_length, outcome.accepted, kept)
-        return StepRecord(
-            rows=len(kept),
-            offered=int(proposal.lengths.sum()),
-            verified=int(kept.sum()),
-            accepted=int(outcome.accepted.clip(0).sum()),
-            predicted_accepted=self._last.predicted_accepted,
-            seconds=outcome.seconds,
-            draft_seconds=proposal.draft_seconds,
-        )
 
     def weights_changed(self) -> None:
         """The policy has new weights: acceptance is less certain, and worth a look at once."""
         self._acceptance.age()
         self._budget.probe_now()
+
+    def _nothing_to_decide(self, proposal: Proposal) -> Counts:
+        """The answer to a proposal without drafts; quick, for where drafting is off it is all."""
+        if self._times.table() is not None:
+            self._budget.pass_by()
+        kept = np.zeros_like(proposal.lengths)
+        self._last = _Decision(proposal=proposal, kept=kept)
+        return kept
 
     def _num_slots(self, table: StepCostTable, proposal: Proposal, survival: Floats) -> int:
         rows, offered = len(proposal.lengths), len(survival)
@@ -119,4 +104,3 @@ class Controller:
 class _Decision:
     proposal: Proposal
     kept: Counts
-    predicted_accepted: float

@@ -1,6 +1,6 @@
 """Drafts for running requests from the outputs of their prompt: siblings, earlier epochs, own.
 
-    open(request, prompt) -> propose(fresh tokens of all running) ... -> close(request)
+    open(request, prompt) -> add(fresh tokens), draft(...) of all running ... -> close(request)
 
 Opening the first request of a prompt loads its history into the index, the running requests add to
 it token by token, and closing one keeps its output. Verified one-hot, drafts change the speed of
@@ -10,7 +10,6 @@ sampling and never its distribution, whatever the history is.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from data.types import TokenIds
 from rollout.drafting.config import HistoryConfig
 from rollout.drafting.history import History, Output, prefix_keys
 from rollout.drafting.suffix_index import Ints, SuffixIndex
-from rollout.drafting.walk import age_weights, walk
+from rollout.drafting.walk import Floats, age_weights, walk
 
 DRAFT_PER_MATCH = 2
 """A match of n tokens drafts at most this times n: a short one is often chance.
@@ -26,6 +25,9 @@ DRAFT_PER_MATCH = 2
 Suffix decoding has 1. On recorded answers of the short lab 2 gave longer accepted drafts for
 nearly the same share of accepted tokens.
 """
+
+NEVER = np.iinfo(np.int64).max
+"""Weight versions since something was sampled that never was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,29 @@ class RunningPrompt:
     idle_ways: deque[int]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drafts:
+    """What B requests are to sample next, perhaps nothing, and what it was guessed from.
+
+    `shares` [slots], row after row, is the drafted token's share of the votes. Per row,
+    `match_lengths` [B] counts the tokens that the voters have in common with the request, and
+    `ages` [B] the weight versions since the newest voter was sampled; a row without voters has 0.
+    """
+
+    tokens: list[list[int]]
+    shares: Floats
+    match_lengths: Ints
+    ages: Ints
+
+
+def no_drafts(num_rows: int) -> Drafts:
+    """Of as many requests, none drafted for."""
+    zeros = np.zeros(num_rows, np.int64)
+    return Drafts(
+        tokens=[[] for _ in range(num_rows)], shares=np.zeros(0), match_lengths=zeros, ages=zeros
+    )
+
+
 class HistoryDrafter:
     """At most `max_drafts` tokens at once for requests of `max_prompts` different prompts.
 
@@ -54,7 +79,7 @@ class HistoryDrafter:
         self._min_probability = config.min_probability
         self._max_tokens = max_tokens
         self._max_drafts = max_drafts
-        self._history = History(
+        self.history = History(
             outputs_per_prompt=config.outputs_per_prompt, max_tokens=config.max_tokens
         )
         self._index = SuffixIndex(num_slots=max_prompts, ways=self._ways, max_tokens=max_tokens)
@@ -85,14 +110,37 @@ class HistoryDrafter:
 
     def propose(self, requests: Sequence[str], fresh: Sequence[Sequence[int]]) -> list[list[int]]:
         """The drafts of each request, possibly none, after its `fresh` tokens were sampled."""
+        self.add(requests, fresh)
+        return self.draft(requests).tokens
+
+    def add(self, requests: Sequence[str], fresh: Sequence[Sequence[int]]) -> None:
+        """The requests sampled their `fresh` tokens."""
         rows = [row for row, request in enumerate(requests) if request in self._requests]
-        lanes = np.array([self._requests[requests[row]][1] for row in rows], np.int64)
+        lanes = self._lanes(requests, rows)
         self._index.append(lanes, [fresh[row] for row in rows])
         self._versions[lanes] = self._version
-        drafts: list[list[int]] = [[] for _ in requests]
-        for row, draft in zip(rows, self._drafts(lanes), strict=True):
-            drafts[row] = draft
-        return drafts
+
+    def draft(self, requests: Sequence[str]) -> Drafts:
+        """What each request is to sample next, by the votes of all lanes of the longest match."""
+        rows = [row for row, request in enumerate(requests) if request in self._requests]
+        candidates = self._index.candidates(self._lanes(requests, rows))
+        longest = candidates.matches.max(1, initial=0)
+        votes = (candidates.matches == longest[:, None]) & (candidates.matches > 0)
+        versions_ago = self._version - self._versions[candidates.lanes]
+        drafted, shares = walk(
+            self._index.continuations(candidates, self._max_drafts),
+            votes * age_weights(versions_ago),
+            DRAFT_PER_MATCH * longest,
+            self._min_probability,
+        )
+        tokens: list[list[int]] = [[] for _ in requests]
+        match_lengths, ages = np.zeros((2, len(requests)), np.int64)
+        for row, draft in zip(rows, drafted, strict=True):
+            tokens[row] = draft
+        match_lengths[rows] = longest
+        newest = np.where(votes, versions_ago, NEVER).min(1, initial=NEVER)
+        ages[rows] = np.where(votes.any(1), newest, 0)
+        return Drafts(tokens=tokens, shares=shares, match_lengths=match_lengths, ages=ages)
 
     def close(self, request: str) -> None:
         """The request has ended: its output becomes history. An unknown one is ignored."""
@@ -105,21 +153,14 @@ class HistoryDrafter:
             del self._prompts[prompt.key]
             self._free_slots.append(prompt.slot)
 
-    def state(self) -> dict[str, Any]:
-        """The history, after closing what runs; JSON and msgpack can hold it."""
-        for request in list(self._requests):
-            self.close(request)
-        return self._history.state()
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Adds the history of `state()`."""
-        self._history.load(state)
+    def _lanes(self, requests: Sequence[str], rows: Sequence[int]) -> Ints:
+        return np.array([self._requests[requests[row]][1] for row in rows], np.int64)
 
     def _known_prefix(self, prompt_ids: TokenIds) -> tuple[int, int]:
         """Key and length of the longest prefix that is a known prompt, or of the whole."""
         keys = prefix_keys(prompt_ids).tolist()
         for length in range(len(keys), 0, -1):
-            if keys[length - 1] in self._prompts or keys[length - 1] in self._history:
+            if keys[length - 1] in self._prompts or keys[length - 1] in self.history:
                 return keys[length - 1], length
         return keys[-1], len(keys)
 
@@ -127,7 +168,7 @@ class HistoryDrafter:
         """The prompt with its history in a slot of the index; None when all slots are taken."""
         if not self._free_slots:
             return None
-        outputs = self._history.outputs(key)
+        outputs = self.history.outputs(key)
         used, unused = range(len(outputs)), range(len(outputs), self._ways)
         slot = self._free_slots.pop()
         lanes = slot * self._ways + np.arange(self._ways)
@@ -153,13 +194,4 @@ class HistoryDrafter:
         token_ids = self._index.sequence(lane)[prompt.num_tokens :]
         if len(token_ids):
             version = int(self._versions[lane])
-            self._history.add(prompt.key, Output(token_ids=token_ids, weight_version=version))
-
-    def _drafts(self, lanes: Ints) -> list[list[int]]:
-        """The longest match decides, by the votes of all lanes that have it."""
-        candidates = self._index.candidates(lanes)
-        longest = candidates.matches.max(1, initial=0)
-        with_it = (candidates.matches == longest[:, None]) & (candidates.matches > 0)
-        ages = age_weights(self._version - self._versions[candidates.lanes])
-        continuations = self._index.continuations(candidates, self._max_drafts)
-        return walk(continuations, with_it * ages, DRAFT_PER_MATCH * longest, self._min_probability)
+            self.history.add(prompt.key, Output(token_ids=token_ids, weight_version=version))

@@ -3,10 +3,8 @@
 A prompt's key is a hash of its tokens, because an engine knows prompts by nothing else.
 """
 
-from base64 import b64decode, b64encode
 from collections import OrderedDict, deque
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,21 +63,6 @@ class History:
             _, forgotten = self._prompts.popitem(last=False)
             self._num_tokens -= sum(len(output.token_ids) for output in forgotten)
 
-    def state(self) -> dict[str, Any]:
-        """Everything, longest unanswered first; JSON and msgpack can hold it."""
-        return {
-            "prompts": [
-                [key, [[output.weight_version, _text(output.token_ids)] for output in outputs]]
-                for key, outputs in self._prompts.items()
-            ]
-        }
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Adds the outputs of `state()`; smaller limits keep the newest."""
-        for key, outputs in state["prompts"]:
-            for version, text in outputs:
-                self.add(key, Output(token_ids=_token_ids(text), weight_version=version))
-
 
 def prefix_keys(token_ids: TokenIds) -> NDArray[np.uint64]:
     """The key of every prefix [T]: that of `token_ids[:n]` at n - 1, that of the whole at the end.
@@ -89,11 +72,3 @@ def prefix_keys(token_ids: TokenIds) -> NDArray[np.uint64]:
     """
     powers = np.cumprod(np.full(len(token_ids), MULTIPLIER, np.uint64))
     return np.cumsum((token_ids.astype(np.uint64) + np.uint64(1)) * powers)
-
-
-def _text(token_ids: TokenIds) -> str:
-    return b64encode(token_ids.astype("<i4").tobytes()).decode()
-
-
-def _token_ids(text: str) -> TokenIds:
-    return np.frombuffer(b64decode(text), "<i4").astype(np.int32)

@@ -29,7 +29,7 @@ class StepCostTable:
         Linear between grid points along both axes and beyond the last of them: a cost that is
         linear in rows and in draft tokens is met exactly.
         """
-        at_rows = np.array([interpolated(rows, self.rows, column) for column in self.seconds.T])
+        at_rows = interpolated_row(rows, self.rows, self.seconds)
         drafts = np.arange(most_drafts + 1) / rows
         return interpolated(drafts, self.drafts_per_row, at_rows)
 
@@ -41,6 +41,15 @@ def interpolated(x: Floats | float, known: Floats, values: Floats) -> Floats:
         return np.asarray(inside)
     slope = (values[-1] - values[-2]) / (known[-1] - known[-2])
     return np.asarray(inside + slope * np.maximum(np.asarray(x) - known[-1], 0.0))
+
+
+def interpolated_row(x: float, known: Floats, values: Floats) -> Floats:
+    """`interpolated` at one x of every column of `values` [N, C], for N `known` places [C]."""
+    if len(known) == 1:
+        return np.asarray(values[0])
+    place = min(max(int(np.searchsorted(known, x)) - 1, 0), len(known) - 2)
+    share = max(0.0, (x - known[place]) / (known[place + 1] - known[place]))
+    return np.asarray(values[place] + share * (values[place + 1] - values[place]))
 
 
 def isotonic(values: Floats, weights: Floats) -> Floats:

@@ -25,15 +25,17 @@ def age_weights(versions_ago: Ints) -> Floats:
 
 def walk(
     continuations: NDArray[np.int32], weights: Floats, budgets: Ints, min_probability: float
-) -> list[list[int]]:
+) -> tuple[list[list[int]], Floats]:
     """The drafts of B sequences, ragged: at each step the token of the largest weight.
 
     `continuations` [B, M, K] are the next tokens of the candidates, `weights` [B, M] their say; a
     candidate without weight has none. A draft ends after `budgets` [B] tokens, or before the token
-    at which the product of the shares of the votes falls below `min_probability`.
+    at which the product of the shares of the votes falls below `min_probability`. Beside the drafts
+    the share of every drafted token [slots], row after row.
     """
     num_rows, _, num_steps = continuations.shape
     drafts = np.full((num_rows, num_steps), NO_TOKEN, np.int32)
+    share_of = np.empty((num_rows, num_steps))
     running = np.ones(num_rows)
     for step in range(num_steps):
         nexts = continuations[:, :, step]
@@ -43,9 +45,12 @@ def walk(
         if not going.any():
             break
         drafts[going, step] = tokens[going]
+        share_of[:, step] = shares
         weights = weights * (going[:, None] & (nexts == tokens[:, None]))
-    lengths = (drafts != NO_TOKEN).sum(1).tolist()
-    return [row[:length] for row, length in zip(drafts.tolist(), lengths, strict=True)]
+    drafted = drafts != NO_TOKEN
+    lengths = drafted.sum(1).tolist()
+    ragged = [row[:length] for row, length in zip(drafts.tolist(), lengths, strict=True)]
+    return ragged, share_of[drafted]
 
 
 def vote(nexts: NDArray[np.int32], weights: Floats) -> tuple[NDArray[np.int32], Floats]:
@@ -54,16 +59,18 @@ def vote(nexts: NDArray[np.int32], weights: Floats) -> tuple[NDArray[np.int32], 
     `nexts` and `weights` are [B, M]; of equal totals the first wins. A row without weight gets
     share 0. O(M) for a row of one opinion, O(M^2) for another.
     """
-    voters = weights > 0
-    first = np.take_along_axis(nexts, voters.argmax(1)[:, None], 1)
-    split = (voters & (nexts != first)).any(1)
-    tokens, shares = first[:, 0], np.where(voters.any(1), 1.0, 0.0)
-    tokens[split], shares[split] = _majority(nexts[split], weights[split])
+    rows, voters = np.arange(len(nexts)), weights > 0
+    first = voters.argmax(1)
+    tokens, shares = nexts[rows, first], voters[rows, first].astype(np.float64)
+    split = (voters & (nexts != tokens[:, None])).any(1)
+    if split.any():
+        tokens[split], shares[split] = _majority(nexts[split], weights[split])
     return tokens, shares
 
 
 def _majority(nexts: NDArray[np.int32], weights: Floats) -> tuple[NDArray[np.int32], Floats]:
-    votes = ((nexts[:, :, None] == nexts[:, None, :]) * weights[:, None, :]).sum(2)
-    best = np.where(weights > 0, votes, 0.0).argmax(1)[:, None]
-    shares = np.take_along_axis(votes, best, 1)[:, 0] / weights.sum(1)
-    return np.take_along_axis(nexts, best, 1)[:, 0], shares
+    rows = np.arange(len(nexts))
+    agrees = nexts[:, :, None] == nexts[:, None, :]
+    votes = (agrees @ weights[:, :, None])[:, :, 0]
+    best = np.where(weights > 0, votes, 0.0).argmax(1)
+    return nexts[rows, best], votes[rows, best] / weights.sum(1)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from data.types import Completion, Prompt
 from rollout.background import BackgroundLoop
+from rollout.drafting.acceptance import Acceptance
 from rollout.engine import EngineError, EngineLost, RequestLost, Sampling
 from rollout.recovery import HangClock, Patience, Requests
 from rollout.replication.arrivals import Arrivals
@@ -154,6 +155,12 @@ class ReplicatedEngine:
         from rollout.fingerprint import agreed
 
         return agreed([self.engine_of(index).fingerprints() for index in self.running()])
+
+    def draft_acceptance(self) -> Acceptance:
+        total = Acceptance()
+        for index in self.running():
+            total.add(self.engine_of(index).draft_acceptance())
+        return total
 
     def admit_together(self) -> None:
         self._together = True

@@ -14,6 +14,7 @@ from torch import Tensor
 from data.types import Completion, Prompt
 from rollout.background import BackgroundLoop
 from rollout.config import Placement
+from rollout.drafting.acceptance import Acceptance
 from rollout.engine import EngineError, EngineLost, Sampling
 from rollout.transfer import HeldTransfer
 from rollout.vllm.admission import Admission
@@ -227,6 +228,10 @@ class VllmEngine:
 
     def fingerprints(self) -> dict[str, Tensor]:
         return unpacked_fingerprints(self.loop.run(self.call("laconic_fingerprints"))[0])
+
+    def draft_acceptance(self) -> Acceptance:
+        """See `PolicyEngine.draft_acceptance`; of several GPUs' engines, that of the first."""
+        return Acceptance(**self.loop.run(self.call("laconic_draft_acceptance"))[0])
 
     def sleep(self) -> None:
         """Gives the GPU's memory to the learner, where both share it; requests are kept. Blocks."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from data.types import Completion, Prompt
 from rollout.background import BackgroundLoop
+from rollout.drafting.acceptance import Acceptance
 from rollout.engine import EngineError, EngineLost, RequestLost, Sampling
 from rollout.transfer import HeldTransfer
 from rollout.vllm.connection import Connection
@@ -163,6 +164,9 @@ class RemoteEngine:
         answer = self.call(_ask_workers(self.connection, "laconic_fingerprints"))
         return unpacked_fingerprints(answer)
 
+    def draft_acceptance(self) -> Acceptance:
+        return Acceptance(**self.call(_ask_workers(self.connection, "laconic_draft_acceptance")))
+
     def admit_together(self) -> None:
         raise EngineError(
             "rollout.placement=remote: requests reach a replica over the network one by one; set "
@@ -249,6 +253,8 @@ class RemoteCycle:
 
     def finish(self, version: int) -> None:
         self._post("/finish_weight_update", {"weight_version": str(version)})
+        engine = self._engine
+        engine.call(_ask_workers(engine.connection, "laconic_new_weights", version=version))
         # As in `EngineCycle`: no later token follows from keys and values of the old weights.
         if not self._post("/reset_prefix_cache", reset_running_requests="true")["success"]:
             raise EngineLost(f"{self._engine.connection.url} kept key-value blocks")
@@ -277,6 +283,7 @@ async def _settings(connection: Connection) -> Settings:
     return msgspec.convert(await _ask_workers(connection, "laconic_settings"), Settings)
 
 
-async def _ask_workers(connection: Connection, method: str) -> Any:
+async def _ask_workers(connection: Connection, method: str, **arguments: Any) -> Any:
     """What the first worker answers to a method of `rollout.vllm.worker`."""
-    return (await connection.post("/collective_rpc", {"method": method}))["results"][0]
+    asked = {"method": method, "kwargs": arguments}
+    return (await connection.post("/collective_rpc", asked))["results"][0]

@@ -9,11 +9,12 @@ import logging
 from argparse import Namespace
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, closing
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
-from rollout.config import Placement, VllmConfig
+from rollout.config import Placement, Speculation, VllmConfig
 from rollout.engine import EngineError
 from rollout.vllm.environment import engine_environment
 from rollout.vllm.guards import check_plugin, check_speculation
@@ -41,7 +42,7 @@ def serve(
         import vllm
 
         check_plugin(vllm.__version__)
-        asyncio.run(_serve(server_arguments({**arguments, **model}, host, port)))
+        asyncio.run(_serve(server_arguments({**arguments, **model}, host, port), config))
 
 
 def server_arguments(arguments: Mapping[str, Any], host: str, port: int) -> Namespace:
@@ -67,7 +68,7 @@ def server_arguments(arguments: Mapping[str, Any], host: str, port: int) -> Name
     return Namespace(**{**vars(defaults), **arguments, **routes})
 
 
-async def _serve(arguments: Namespace) -> None:
+async def _serve(arguments: Namespace, config: VllmConfig) -> None:
     from vllm.entrypoints.launchers.api_server.entry import (
         build_and_serve,
         build_async_engine_client,
@@ -81,8 +82,11 @@ async def _serve(arguments: Namespace) -> None:
                 llm = await parts.enter_async_context(build_async_engine_client(arguments))
             except Exception as error:
                 raise EngineError(f"vLLM did not start: {error}") from error
-            if arguments.speculative_config:
+            if config.speculation is not Speculation.none:
                 check_speculation(await llm.collective_rpc("laconic_speculation_problem"))
+            if config.speculation is Speculation.history:
+                settings = {"settings": asdict(config.history)}
+                await llm.collective_rpc("laconic_start_history", kwargs=settings)
             logger.info("serving %s at %s", arguments.model, address)
             ending = await build_and_serve(llm, address, listening, arguments)
         await ending

@@ -5,6 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,7 +13,6 @@ import torch
 from rollout.background import BackgroundLoop
 from rollout.config import Placement, Speculation, VllmConfig
 from rollout.engine import EngineError
-from rollout.vllm.draft_history import start_history
 from rollout.vllm.engine import VllmEngine
 from rollout.vllm.environment import cpu_variables, engine_environment
 from rollout.vllm.guards import check_plugin, check_speculation
@@ -84,7 +84,9 @@ def start_engine(
         try:
             check_speculation(loop.run(engine.call("laconic_speculation_problem")))
             if config.speculation is Speculation.history:
-                start_history(engine, config.history)
+                settings = asdict(config.history)
+                loop.run(engine.call("laconic_start_history", settings=settings))
+                loop.run(engine.call("laconic_new_weights", version=weight_version))
         except EngineError:
             engine.shutdown()
             raise

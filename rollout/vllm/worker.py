@@ -6,6 +6,7 @@ vLLM adds this class to its worker's bases; names begin with `laconic_` so that 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from rollout.drafting.acceptance import Acceptance
 from rollout.drafting.config import HistoryConfig
 from rollout.vllm.fingerprint import model_fingerprints, packed_fingerprints
 from rollout.vllm.history_proposer import HistoryProposer
@@ -38,23 +39,18 @@ class WorkerExtension:
 
     def laconic_new_weights(self, version: int) -> None:
         """The weights of `version` are installed; only drafting from history wants to know."""
-        # vLLM's runner has a drafter with speculation only.
-        drafter = getattr(self.model_runner, "drafter", None)
-        if isinstance(drafter, HistoryProposer):
-            drafter.new_weights(version)
-
-    def laconic_history_state(self) -> dict[str, Any]:
-        """What is drafted from, for a checkpoint."""
-        state: dict[str, Any] = self.model_runner.drafter.state()
-        return state
-
-    def laconic_load_history(self, state: dict[str, Any]) -> None:
-        """Adds what `laconic_history_state` gave to what is drafted from."""
-        self.model_runner.drafter.load(state)
+        if proposer := self.laconic_proposer():
+            proposer.new_weights(version)
 
     def laconic_draft_acceptance(self) -> dict[str, Any]:
-        """The fields of `Acceptance`, counted since the last call."""
-        return asdict(self.model_runner.drafter.take_acceptance())
+        """The fields of `Acceptance` of our drafts, counted since the last call."""
+        proposer = self.laconic_proposer()
+        return asdict(proposer.take_acceptance() if proposer else Acceptance())
+
+    def laconic_proposer(self) -> HistoryProposer | None:
+        # vLLM's runner has a drafter with speculation only.
+        drafter = getattr(self.model_runner, "drafter", None)
+        return drafter if isinstance(drafter, HistoryProposer) else None
 
     def laconic_fingerprints(self) -> dict[str, str]:
         """Per checkpoint name the fingerprint's float32 values as base64, which JSON can carry."""

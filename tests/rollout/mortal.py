@@ -2,6 +2,7 @@
 
 import asyncio
 
+from rollout.drafting.acceptance import Acceptance
 from rollout.engine import EngineLost, RequestLost
 from tests.fakes import FakeEngine
 
@@ -93,6 +94,9 @@ class FakeReplica(MortalFake):
     def start_transfer(self, bucket_mib):
         self.transfers.append(Weights(self, self.breaks))
         return self.transfers[-1]
+
+    def draft_acceptance(self):
+        return Acceptance(verifications=2, drafted_at=[2], accepted_at=[1])
 
     def admit_together(self):
         self.together = True

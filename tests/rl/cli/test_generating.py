@@ -1,19 +1,30 @@
-"""From a recipe's options to how the stream samples."""
+"""From a recipe's options to how the stream samples, and what a run logs of its drafts."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from data.config import ModelConfig
 from data.memory import PromptMemory
-from rl.cli.generating import predicting, stream_settings, windows
+from rl.cli.generating import draft_counts, predicting, stream_settings, windows
 from rl.config import RunConfig
-from rollout.config import ReplayConfig, RolloutConfig, VllmConfig
-from rollout.engine import Sampling
+from rollout.config import (
+    ReplayConfig,
+    RolloutConfig,
+    Speculation,
+    TransformersConfig,
+    VllmConfig,
+)
+from rollout.drafting.acceptance import Acceptance
+from rollout.engine import EngineLost, Sampling
 from rollout.scheduling.length_history import LengthHistory
 from tests.fakes import FakeEngine
 from tests.rl.builders import completion, group, prompt
+
+HISTORY = RunConfig(rollout=VllmConfig(speculation=Speculation.history))
+COUNTED = Acceptance(verifications=3, drafted_at=[2], accepted_at=[1])
 
 
 def run_config(**options: Any) -> RunConfig:
@@ -68,3 +79,29 @@ def test_replicas_are_chosen_by_predicted_lengths_within_the_limit() -> None:
     lengths.observe([group("a", completion("0", 4), completion("1", 4))])
     assert predict(prompt("a"), asked) == 4
     assert predict(prompt("a"), Sampling(id="r", limit=3)) == 3
+
+
+class Engine:
+    """Counts once; then it is lost."""
+
+    def __init__(self) -> None:
+        self.counted = [COUNTED]
+
+    def draft_acceptance(self) -> Acceptance:
+        if not self.counted:
+            raise EngineLost("killed")
+        return self.counted.pop()
+
+
+def test_drafts_of_the_engine_that_runs_are_counted_and_those_of_a_lost_one_are_not() -> None:
+    counts = draft_counts(HISTORY, SimpleNamespace(engine=Engine()))
+    assert [counts(), counts()] == [COUNTED, Acceptance()]
+
+
+@pytest.mark.parametrize(
+    "rollout", [VllmConfig(), VllmConfig(speculation=Speculation.suffix), TransformersConfig()]
+)
+def test_an_engine_without_our_drafts_is_not_asked(rollout: RolloutConfig) -> None:
+    engine = SimpleNamespace(engine=Engine())
+    assert draft_counts(RunConfig(rollout=rollout), engine)() == Acceptance()
+    assert engine.engine.counted == [COUNTED]

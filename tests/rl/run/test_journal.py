@@ -1,4 +1,7 @@
 import asyncio
+import json
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from rl.run.metrics import TABLES
 from rl.run.progress import RunProgress
 from rl.run.tracker import Tracker
 from rollout.books import Fate
+from rollout.drafting.acceptance import Acceptance
 from tests.rl.builders import ADVANTAGES, GROUPS, SCORES, VERDICTS, TableEngine, verify_text
 from tests.rl.run_folders import BEFORE, PROMPTS
 
@@ -31,7 +35,9 @@ class WandbRun:
         self.logged.append((step, values))
 
 
-def write(folder: Path, run: WandbRun | None) -> None:
+def write(
+    folder: Path, run: WandbRun | None, drafts: Callable[[], Acceptance] = Acceptance
+) -> None:
     """One evaluation, five steps, one evaluation."""
     folder.mkdir()
     journal = Journal(
@@ -40,6 +46,7 @@ def write(folder: Path, run: WandbRun | None) -> None:
         progress=RunProgress(5, enabled=False),
         log=LogConfig(table_rows=3, table_every_steps=2),
         watch=Watch(GuardsConfig()),
+        drafts=drafts,
     )
     evaluation = asyncio.run(
         evaluate(
@@ -67,6 +74,15 @@ def files(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file()
     }
+
+
+def test_drafts_of_an_evaluation_are_not_those_of_the_next_step(tmp_path: Path) -> None:
+    """One verification more is counted at every call: by the evaluation, then by each step."""
+    counts = (Acceptance(verifications=1, drafted_at=[n], accepted_at=[0]) for n in count(1))
+    write(tmp_path / "run", None, lambda: next(counts))
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    drafted = [row.get("vllm/train/draft_num_draft_tokens") for row in rows]
+    assert drafted == [None, 2, 3, 4, 5, 6, None]
 
 
 @pytest.fixture

@@ -276,8 +276,9 @@ class CriticLearner:
         self.value_rows += minibatches
         return {"critic/vf_loss": 1.0}
 
-    def publish(self, transfer: Any, version: int) -> None:
+    def publish(self, transfer: Any, version: int) -> dict[str, float]:
         self.engine.weight_version = version
+        return {}
 
 
 def reward(groups: Sequence[Group], verdicts: Any) -> list[list[Score]]:

@@ -18,8 +18,8 @@ def test_every_metric_says_what_it_means() -> None:
     assert all(metric.meaning for metric in METRICS.values())
 
 
-def test_only_times_and_speeds_vary_between_identical_runs() -> None:
+def test_only_times_speeds_and_drafts_vary_between_identical_runs() -> None:
     prefixes = {name.split("/")[0] for name, metric in METRICS.items() if metric.varies}
-    assert prefixes == {"step_time", "time", "rollout"}
+    assert prefixes == {"step_time", "time", "rollout", "vllm"}
     assert varies("time/learn")
     assert not varies("rewards/length/mean")

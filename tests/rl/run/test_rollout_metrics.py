@@ -6,11 +6,13 @@ import pytest
 from data.types import Finish
 from rl.run.metrics import check_names
 from rl.run.rollout_metrics import (
+    draft_metrics,
     engine_metrics,
     pass_rate_std_error,
     rollout_metrics,
     time_metrics,
 )
+from rollout.drafting.acceptance import Acceptance
 from rollout.timeline import Activity, Kind
 from tests.rl.builders import completion, group, score
 
@@ -84,6 +86,24 @@ def test_terminated_lengths_are_zero_as_in_trl_when_all_are_truncated() -> None:
 def test_the_order_of_groups_does_not_matter() -> None:
     backwards = rollout_metrics(GROUPS[::-1], SCORES[::-1], ADVANTAGES[::-1], version=4)
     assert rollout_metrics(GROUPS, SCORES, ADVANTAGES, version=4) == pytest.approx(backwards)
+
+
+def test_drafts_by_hand() -> None:
+    """Of four steps of a completion, three drafted: 2, 2 and 1 tokens, of which 2, 0 and 1 pass."""
+    drafts = Acceptance(verifications=4, drafted_at=[3, 2], accepted_at=[2, 1])
+    metrics = draft_metrics(drafts)
+    check_names(metrics)
+    assert {name.removeprefix("vllm/train/draft_"): value for name, value in metrics.items()} == {
+        "acceptance_rate": 3 / 5,
+        "mean_acceptance_length": 1 + 3 / 4,
+        "num_draft_tokens": 5,
+        "num_accepted_tokens": 3,
+        "length": 5 / 4,
+        "off_share": 1 / 4,
+        "acceptance_rate_pos_1": 2 / 3,
+        "acceptance_rate_pos_2": 1 / 2,
+    }
+    assert draft_metrics(Acceptance()) == {}
 
 
 def test_step_time_is_the_sum_of_its_parts() -> None:

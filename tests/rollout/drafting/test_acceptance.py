@@ -1,3 +1,5 @@
+import pytest
+
 from rollout.drafting.acceptance import Acceptance
 
 
@@ -10,6 +12,7 @@ def test_rates_by_hand():
     assert acceptance.accepted_length == 2.0
     assert acceptance.draft_acceptance == 0.75
     assert acceptance.survival == [1.0, 1.0, 0.0]
+    assert acceptance.draft_length == 4 / 3 and acceptance.undrafted == pytest.approx(1 / 3)
 
 
 def test_nothing_drafted_is_one_token_per_step():
@@ -17,3 +20,15 @@ def test_nothing_drafted_is_one_token_per_step():
     acceptance.count(0, 0)
     assert acceptance.accepted_length == 1.0 and acceptance.draft_acceptance == 0.0
     assert acceptance.survival == []
+    assert acceptance.draft_length == 0.0 and acceptance.undrafted == 1.0
+
+
+@pytest.mark.parametrize("split", [0, 1, 2, 3])
+def test_counts_of_parts_add_up_to_those_of_the_whole(split):
+    counted = [(1, 0), (3, 2), (2, 2)]
+    whole, first, second = Acceptance(), Acceptance(), Acceptance()
+    for number, (drafted, accepted) in enumerate(counted):
+        whole.count(drafted, accepted)
+        (first if number < split else second).count(drafted, accepted)
+    first.add(second)
+    assert first == whole

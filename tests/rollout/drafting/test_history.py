@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 
 from rollout.drafting.history import History, Output, prefix_keys
@@ -45,17 +43,6 @@ def test_last_prompt_stays_however_long():
     history.add(7, output(1))
     history.add(8, output(1, 2, 3))
     assert tokens(history, 8) == [[1, 2, 3]] and 7 not in history
-
-
-def test_state_survives_json():
-    history = History(outputs_per_prompt=4, max_tokens=100)
-    history.add(2**64 - 1, output(1, 151_000, version=3))
-    history.add(5, output(9))
-    restored = History(outputs_per_prompt=4, max_tokens=100)
-    restored.load(json.loads(json.dumps(history.state())))
-    assert restored.state() == history.state()
-    (kept,) = restored.outputs(2**64 - 1)
-    assert kept.token_ids.tolist() == [1, 151_000] and kept.weight_version == 3
 
 
 def test_key_of_a_prefix_is_that_of_the_prefix_alone():

@@ -8,12 +8,13 @@ from rollout.drafting.walk import age_weights, vote, walk
 
 
 def walked(continuations, weights, budget=9, min_probability=0.1):
-    (draft,) = walk(
+    (draft,), shares = walk(
         np.array([continuations], np.int32),
         np.array([weights], np.float64),
         np.array([budget]),
         min_probability,
     )
+    assert len(shares) == len(draft)
     return draft
 
 
@@ -43,6 +44,13 @@ def test_walk_ends_where_the_product_of_shares_is_too_small():
 def test_walk_follows_only_those_who_agree_so_far():
     """After 1, two of three go on with 2; that both outvoted ones say 8 next does not count."""
     assert walked([[1, 2, 3], [1, 2, 3], [6, 8, 8], [1, 7, 8]], [1, 1, 1, 1], budget=3) == [1, 2, 3]
+
+
+def test_shares_of_the_drafted_tokens_come_row_after_row():
+    continuations = np.array([[[1, 2], [1, 3], [1, 3]], [[4, 5], [6, 7], [4, 5]]], np.int32)
+    drafts, shares = walk(continuations, np.ones((2, 3)), np.array([2, 1]), 0.1)
+    assert drafts == [[1, 3], [4]]
+    assert shares.tolist() == [1, 2 / 3, 2 / 3]
 
 
 def test_an_output_that_ends_has_no_say_in_what_follows():

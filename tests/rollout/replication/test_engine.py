@@ -50,6 +50,11 @@ def test_requests_that_start_together_are_spread_and_groups_stay_together(loop):
     ]  # fmt: skip
 
 
+def test_drafts_are_counted_over_all_replicas(loop):
+    found = Cluster(loop, FakeReplica(), FakeReplica()).engine.draft_acceptance()
+    assert (found.verifications, found.drafted_at, found.accepted_at) == (4, [4], [2])
+
+
 def test_predicted_lengths_decide_who_goes_where(loop):
     tokens = {"p0": 3, "p1": 6, "p2": 5, "p3": 7}
     replicas = [FakeReplica(), FakeReplica()]

@@ -40,6 +40,7 @@ class ReplicaServer:
         self.lots = None
         self.error = ""
         self.calls = []
+        self.asked = []
         self.cancelled = []
         self.version = "0"
         self.url = ""
@@ -71,12 +72,17 @@ class ReplicaServer:
         return web.Response(status=200 if self.healthy else 503)
 
     async def workers(self, request):
-        asked = (await request.json())["method"]
+        body = await request.json()
+        self.asked.append((body["method"], body["kwargs"]))
         answers = {
             "laconic_settings": asdict(self.settings),
             "laconic_fingerprints": {"w": "AACAPw=="},
-        }
-        return web.json_response({"results": [answers[asked]]})
+            "laconic_draft_acceptance": {
+                "verifications": 2, "drafted_at": [2, 1], "accepted_at": [1, 1],
+            },
+            "laconic_new_weights": None,
+        }  # fmt: skip
+        return web.json_response({"results": [answers[body["method"]]]})
 
     async def other(self, request):
         call, body = request.match_info["call"], await request.json()

@@ -131,6 +131,7 @@ def test_a_cycle_is_pause_start_updates_finish_reset_resume(engine, server):
     assert calls["pause"][0] == {"mode": "keep", "clear_cache": "false"}
     assert calls["update_weights"][1]["update_info"]["names"] == ["w"]
     assert calls["reset_prefix_cache"][0] == {"reset_running_requests": "true"}
+    assert server.asked[-1] == ("laconic_new_weights", {"version": 7})
     assert engine.weight_version == 7
     assert sample(engine).weight_versions == (7, 7)
 
@@ -153,6 +154,10 @@ def test_a_replica_that_refuses_weights_is_lost(engine, server):
 
 def test_fingerprints_come_from_its_worker(engine):
     assert engine.fingerprints()["w"].tolist() == [1.0]
+
+
+def test_drafts_are_counted_by_its_worker(engine):
+    assert engine.draft_acceptance().accepted_length == 2.0
 
 
 def test_requests_cannot_be_admitted_together_over_a_network(engine):

@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 
 from data.types import Prompt
+from rollout.config import Speculation
+from rollout.drafting.config import HistoryConfig
 from rollout.engine import Sampling
 from tests.engine_fixtures import LAB, LabEngine, lab_prompts, started
 from tests.rollout.vllm.exactness import (
@@ -121,6 +123,21 @@ def test_first_tokens_have_the_models_joint_distribution(drafter, joints, drafts
     drafts_file(most_likely=drafter != "always the least likely")
     with speculating(SPECULATION[drafter]) as running:
         alarms = sum(gate_falls(running, joints, repeat) for repeat in range(REPEATS))
+    assert alarms <= binomial_range(REPEATS, LEVEL, 0.99)[1]
+
+
+@pytest.mark.parametrize("draft_length", [0, NUM_DRAFTS], ids=["controller", "all drafts"])
+def test_drafts_from_history_leave_the_joint_distribution_as_it_is(draft_length, joints):
+    """What the controller drops and when it stops depends on the past alone."""
+    options = {
+        "speculation": Speculation.history,
+        "num_speculative_tokens": NUM_DRAFTS,
+        "history": HistoryConfig(draft_length=draft_length),
+    }
+    with started(LAB / "short", **options) as running:
+        alarms = sum(gate_falls(running, joints, repeat) for repeat in range(REPEATS))
+        verified = running.engine.draft_acceptance()
+    assert 0 < sum(verified.accepted_at) < sum(verified.drafted_at)
     assert alarms <= binomial_range(REPEATS, LEVEL, 0.99)[1]
 
 
