@@ -75,7 +75,7 @@ def test_there_is_one_check_for_every_guard_of_the_options() -> None:
         ("zero_variance", "frac_reward_zero_std", [0.8, 0.9, 0.9, 0.95], 4),
         # (0 + 0.01 + 0.01) / 3 < 0.01, then (0.01 + 0.01 + 0.02) / 3 > 0.01
         ("engine_mismatch", "sampling/k3_kl_fresh", [0, 0.01, 0.01, 0.02], 4),
-        ("stale_policy", "sampling/k3_kl_stale", [0.04, 0.05, 0.05, 0.06], 4),
+        ("stale_policy", "sampling/k3_kl_stale", [0, 0.01, 0.01, 0.02], 4),
         ("non_finite", "skipped_updates", [0, 0, 1], 3),
         ("non_finite", "loss", [0.1, math.nan], 2),
         ("non_finite", "grad_norm", [0.1, 0.1, math.inf], 3),
@@ -133,7 +133,7 @@ def test_the_engine_and_old_weights_are_told_apart(
 def test_an_alarm_of_old_weights_says_what_is_known_of_the_engine() -> None:
     (known,) = alarms(aged(0.005, 0.2), CONFIG)
     assert "k3 0.195 nats a token of older weights" in known.message
-    assert "(allowed 0.05; the engine's part, 0.005, is taken off)" in known.message
+    assert "(allowed 0.01; the engine's part, 0.005, is taken off)" in known.message
     (unknown,) = alarms(aged(None, 0.2), CONFIG)
     assert "no token of the weights in force shows the engine's part" in unknown.message
 
