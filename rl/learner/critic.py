@@ -112,6 +112,12 @@ def flatten_states(rows: Sequence[ValueRow], device: torch.device) -> FlatStates
     return FlatStates(**{name: torch.from_numpy(a).to(device) for name, a in arrays.items()})
 
 
+def weighted_loss(values: Tensor, flat: FlatStates, clip_low: float, clip_high: float) -> Tensor:
+    """sum_b w_b sum_t m_bt loss_bt over the states [N] of a micro-batch."""
+    losses = clipped_value_loss(values, flat.old_values, flat.returns, clip_low, clip_high)
+    return (flat.weights * losses.masked_fill(~flat.mask, 0.0)).sum()
+
+
 class Critic:
     """The value model's weights and optimizer, spread over the ranks as ZeRO's stage says."""
 
@@ -181,7 +187,6 @@ class Critic:
         flat = flatten_states(rows, self._ranks.device)
         values = self._call(rows)
         clip = (self._config.clip_low, self._config.clip_high)
-        losses = clipped_value_loss(values, flat.old_values, flat.returns, *clip)
         means = value_metrics(values, flat.old_values, flat.returns, *clip)
         statistics.add(flat.mask, means=means, maxima={}, minima={})
-        return (flat.weights * losses.masked_fill(~flat.mask, 0.0)).sum()
+        return weighted_loss(values, flat, *clip)

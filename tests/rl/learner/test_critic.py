@@ -13,7 +13,7 @@ from transformers import AutoModel, AutoModelForCausalLM
 from rl.algorithms.aggregation import sequence_mean_token_mean
 from rl.config import CriticConfig
 from rl.learner.batch import Row, ValueRow, dummy_value_row, value_minibatches
-from rl.learner.critic import ValueModel, flatten_states, pad_states
+from rl.learner.critic import ValueModel, flatten_states, pad_states, weighted_loss
 from rl.learner.deepspeed_learner import DeepSpeedLearner, policy_steps
 from rl.learner.process_group import Ranks
 from rl.learner.ranks import LearnerGroup
@@ -97,6 +97,57 @@ def slow_values(model: ValueModel, row: Row | ValueRow) -> torch.Tensor:
     return (hidden @ model.head.weight[0])[row.prompt_length - 1 : -1]
 
 
+def slow_loss(model: ValueModel, row: ValueRow, clip_low: float, clip_high: float) -> torch.Tensor:
+    """Half the mean over trained tokens of the larger of the two squared errors."""
+    trained = torch.from_numpy(row.mask)
+    values = slow_values(model, row)[trained]
+    returns, old = torch.from_numpy(row.returns)[trained], torch.from_numpy(row.old_values)[trained]
+    clipped = torch.clamp(values, old - clip_low, old + clip_high)
+    return 0.5 * torch.maximum((values - returns) ** 2, (clipped - returns) ** 2).mean()
+
+
+def random_rows() -> list[ValueRow]:
+    """Twelve rows of 3 to 20 tokens, a fifth of which are not the policy's."""
+    random = np.random.default_rng(5)
+    found = []
+    for _ in range(12):
+        prompt, response = random.integers(1, 5), random.integers(2, 16)
+        mask = random.random(response) < 0.8
+        mask[0] = True
+        found.append(
+            ValueRow(
+                token_ids=random.integers(0, 64, prompt + response).astype(np.int32),
+                prompt_length=int(prompt),
+                mask=mask,
+                old_values=random.normal(size=response).astype(np.float32),
+                returns=random.normal(size=response).astype(np.float32),
+            )
+        )
+    (rows,) = value_minibatches(found, 1, sequence_mean_token_mean)
+    return rows
+
+
+@pytest.mark.parametrize("size", [1, 5, 12])
+def test_gradient_is_that_of_a_slow_reference_however_the_rows_are_cut(
+    size: int, tiny_tied_model: Path
+) -> None:
+    rows, clip = random_rows(), (0.5, 0.6)
+    ours, theirs = value_model(tiny_tied_model), value_model(tiny_tied_model)
+    total = 0.0
+    for start in range(0, len(rows), size):
+        micro = rows[start : start + size]
+        loss = weighted_loss(ours(pad_states(micro, CPU)), flatten_states(micro, CPU), *clip)
+        loss.backward()
+        total += loss.item()
+    slow = torch.stack([slow_loss(theirs, row, *clip) for row in rows]).mean()
+    slow.backward()
+    assert total == pytest.approx(slow.item(), abs=1e-6)
+    gradients = [
+        torch.cat([p.grad.flatten() for p in model.parameters()]) for model in (ours, theirs)
+    ]
+    assert (gradients[0] - gradients[1]).norm() <= 1e-5 * gradients[1].norm()
+
+
 def slow_update(
     folder: Path, minibatches: list[list[ValueRow]], critic: CriticConfig
 ) -> tuple[list[float], list[float], ValueModel]:
@@ -105,13 +156,8 @@ def slow_update(
     optimizer = torch.optim.AdamW(model.parameters(), lr=critic.learning_rate, weight_decay=0.0)
     losses, norms = [], []
     for rows in minibatches:
-        total = torch.zeros(())
-        for row in rows:
-            values, returns = slow_values(model, row), torch.from_numpy(row.returns)
-            old = torch.from_numpy(row.old_values)
-            clipped = torch.clamp(values, old - critic.clip_low, old + critic.clip_high)
-            worse = torch.maximum((values - returns) ** 2, (clipped - returns) ** 2)
-            total = total + 0.5 * worse.mean() / len(rows)
+        clip = critic.clip_low, critic.clip_high
+        total = torch.stack([slow_loss(model, row, *clip) for row in rows]).mean()
         optimizer.zero_grad()
         total.backward()
         norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), 0.3).item())
