@@ -25,6 +25,8 @@ from rl.bench.step import LAB_MODEL, available_threads, child_environment, ended
 SPREADS = {"natural": natural_lengths, "fixed": fixed_lengths}
 LONGEST = (128, 512, 2048, 8192, 16384)
 NUM_ROWS, GROUP_SIZE, PROMPT_TOKENS = 32, 8, 64
+MAX_TOKENS = 16384
+"""Of a forward pass, padding included: the learner's default."""
 AGREEMENT = 1e-3
 """Largest relative difference of the contenders' gradient norms."""
 
@@ -45,38 +47,51 @@ def run(against: str, lengths: str, longest: str, rounds: int = 2, updates: int 
 
     Raises RuntimeError with a child's own words when it fails, or when gradients differ.
     """
-    rows: dict[str, dict[str, Any]] = {}
-    ours: list[float] = []
-    theirs: list[float] = []
+    spread = SPREADS[lengths]
     with tempfile.TemporaryDirectory(prefix="laconic-bench-") as folder:
-        for length in (length for length in LONGEST if length <= int(longest)):
-            setting = make_setting(SPREADS[lengths](length, NUM_ROWS), updates, Path(folder))
-            found: dict[str, list[Measured]] = {"ours": [], against: []}
-            for number in range(rounds):
-                for name in sorted(found, reverse=bool(number % 2)):
-                    found[name].append(child(name, setting))
-            check_gradients(found["ours"] + found[against])
-            rows[str(length)] = described(setting, found["ours"], found[against])
-            ours += [rate(setting, measured) for measured in found["ours"]]
-            theirs += [rate(setting, measured) for measured in found[against]]
-            logger.info("%d tokens: %s", length, rows[str(length)])
+        settings = [
+            make_setting(spread(length, NUM_ROWS), updates, Path(folder))
+            for length in LONGEST
+            if length <= int(longest)
+        ]
+        measured = [(setting, *alternated(setting, against, rounds)) for setting in settings]
+    rows = {str(max(setting.lengths)): described(setting, *both) for setting, *both in measured}
     return Result(
         name="learner",
         against=against,
-        **paired_ratio(ours, theirs)._asdict(),
+        **paired_ratio(
+            [rate(setting, one) for setting, ours, _ in measured for one in ours],
+            [rate(setting, one) for setting, _, theirs in measured for one in theirs],
+        )._asdict(),
         setting={
             "model": f"lab:{LAB_MODEL.name}",
             "dtype": "float32",
             "lengths": lengths,
             "rows": NUM_ROWS,
             "prompt_tokens": PROMPT_TOKENS,
-            "max_tokens_per_forward": setting.max_tokens,
-            "threads": setting.threads,
+            "max_tokens_per_forward": MAX_TOKENS,
+            "threads": settings[-1].threads,
             "rounds": rounds,
             "updates": updates,
         },
-        extra={"peak_memory_ratio": rows[str(length)]["peak_memory_ratio"], "by_length": rows},
+        extra={
+            "peak_memory_ratio": rows[str(max(settings[-1].lengths))]["peak_memory_ratio"],
+            "by_length": rows,
+        },
     )
+
+
+def alternated(
+    setting: Setting, against: str, rounds: int
+) -> tuple[list[Measured], list[Measured]]:
+    """Our children and theirs; who was second in one round is first in the next."""
+    found: dict[str, list[Measured]] = {"ours": [], against: []}
+    for number in range(rounds):
+        for name in sorted(found, reverse=bool(number % 2)):
+            found[name].append(child(name, setting))
+            logger.info("%d tokens, %s: %s", max(setting.lengths), name, found[name][-1])
+    check_gradients([*found["ours"], *found[against]])
+    return found["ours"], found[against]
 
 
 def make_setting(lengths: tuple[int, ...], updates: int, folder: Path) -> Setting:
@@ -88,7 +103,7 @@ def make_setting(lengths: tuple[int, ...], updates: int, folder: Path) -> Settin
         prompt_tokens=PROMPT_TOKENS,
         group_size=GROUP_SIZE,
         vocabulary=config["vocab_size"],
-        max_tokens=16384,
+        max_tokens=MAX_TOKENS,
         learning_rate=1e-6,
         threads=available_threads(),
         updates=updates,

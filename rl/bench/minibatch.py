@@ -1,7 +1,7 @@
 """The minibatch that both contenders of `rl.bench.learner` train on.
 
 Response lengths are equal, or spread as reasoning models spread them: log-normal, a fifth of the
-responses beyond three times the median (the lab's acceptance, design of the lab).
+responses beyond three times the median, which is what the lab is accepted by.
 """
 
 import json
