@@ -27,12 +27,12 @@ class Outcome:
     """What became of the step that `decide` shaped.
 
     `accepted` [rows] counts what the engine accepted of each row's drafts, -1 where the row is
-    gone; `seconds` is its step without drafting; `prompt_share` of its tokens were prompt tokens.
+    gone; `seconds` is its step without drafting; `prompt_tokens` of new rows were read in it.
     """
 
     accepted: Counts
     seconds: float
-    prompt_share: float
+    prompt_tokens: int
 
 
 class Controller:
@@ -73,9 +73,11 @@ class Controller:
             return
         proposal, kept = self._last.proposal, self._last.kept
         self._acceptance.observe(proposal, kept, outcome.accepted)
-        self._frozen = outcome.prompt_share > PREFILL_HEAVY
+        beside = int(kept.sum()) + outcome.prompt_tokens
+        self._frozen = outcome.prompt_tokens > PREFILL_HEAVY * (len(kept) + beside)
         if not self._frozen:
-            self._times.observe(len(kept), int(kept.sum()), outcome.seconds)
+            # A prompt token costs as a draft does: one more token that the step computes.
+            self._times.observe(len(kept), beside, outcome.seconds)
         self._cold_length = cold_start.next_length(self._cold_length, outcome.accepted, kept)
 
     def weights_changed(self) -> None:

@@ -132,7 +132,7 @@ class HistoryProposer:
         outcome = Outcome(
             accepted=np.array([accepted.get(request, -1) for request in self._num_drafted]),
             seconds=now - self._step_began - self._draft_seconds,
-            prompt_share=1 - num_decoded / self._num_scheduled(),
+            prompt_tokens=self._num_scheduled() - num_decoded,
         )
         self._lengths.observe(outcome)
 

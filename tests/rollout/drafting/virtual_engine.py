@@ -66,7 +66,7 @@ def run(
             Outcome(
                 accepted=_accepted(rng.random(len(acceptance)) < acceptance, verified, rows),
                 seconds=seconds * rng.lognormal(0, TIMING_NOISE),
-                prompt_share=0.0,
+                prompt_tokens=0,
             )
         )
         expected = rows + survivals(acceptance, proposal.lengths)[verified].sum()
