@@ -7,42 +7,18 @@ without one, or whose one is old, is given a single group, which is its pilot.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 from data.memory import PromptMemory, Record
 from data.types import Group, Prompt, Verdict
 from rl.allocation.allocation import Allocation, GradientNorms
-from rl.config import AllocationConfig
+from rl.allocation.config import GvmConfig
 from rl.learner.batch import row_of
 from rollout.rounding import largest_remainder
 
 PASS_RATE, GRADIENT_NORM, MEASURED = "gvm_pass_rate", "gvm_gradient_norm", "gvm_step"
 """Names in a prompt's record: p_i, G_i, and the step that they were measured at."""
-
-
-@dataclass(kw_only=True)
-class GvmConfig(AllocationConfig):
-    """`allocation: gvm`."""
-
-    smoothing: float = 1e-3
-    """Keeps prompts that are almost never solved from taking everything (the code's alpha)."""
-    power: float = 2.0
-    """How fast those prompts lose their groups (the code's beta)."""
-    refresh_steps: int = 10
-    """Steps after which a pilot is old: the policy has changed (the code: about every 10)."""
-
-    def problems(self) -> list[str]:
-        found = []
-        if self.smoothing < 0 or self.power < 1:
-            found.append(
-                f"allocation.smoothing={self.smoothing}, allocation.power={self.power}: set 0 or "
-                "more, and 1 or more"
-            )
-        if self.refresh_steps < 1:
-            found.append(f"allocation.refresh_steps={self.refresh_steps}: set it to 1 or more")
-        return found
 
 
 def gvm_weight(pass_rate: float, gradient_norm: float, smoothing: float, power: float) -> float:

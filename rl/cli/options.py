@@ -56,7 +56,9 @@ from rl.algorithms.config import (
     TruncatedConfig,
 )
 from rl.algorithms.table import ACTOR_CRITICS, ALGORITHMS
+from rl.allocation.config import GvmConfig
 from rl.config import (
+    AllocationConfig,
     ConstantLimitConfig,
     LearnerConfig,
     RunConfig,
@@ -163,6 +165,10 @@ GROUPS: Groups = {
         "palu_all": Option(PaluAllConfig, "rl.limits.palu:build_limit_all"),
         "custom": Option(CustomLimitConfig, "rl.limits.custom:build_limit"),
     },
+    "allocation": {
+        "uniform": Option(AllocationConfig, "rl.allocation.uniform:build_uniform"),
+        "gvm": Option(GvmConfig, "rl.allocation.gvm:build_gvm"),
+    },
     "rollout": {
         "vllm": Option(VllmConfig, "rollout.vllm.replicas:start_rollout"),
         "transformers": Option(TransformersConfig, "rollout.transformers_start:start_engine"),
@@ -176,7 +182,13 @@ GROUPS: Groups = {
     },
 }
 
-UNCHOSEN = {"budget": "none", "verifier": "math", "gate": "none", "correction": "truncated"}
+UNCHOSEN = {
+    "budget": "none",
+    "verifier": "math",
+    "gate": "none",
+    "correction": "truncated",
+    "allocation": "uniform",
+}
 """Options of groups that a recipe need not mention."""
 
 YAML_GROUPS = ("model", "data")

@@ -13,6 +13,7 @@ from rewards.length.o1_pruner import O1PrunerConfig as O1PrunerRewardConfig
 from rl.algorithms.config import A3poConfig, CorrectionConfig
 from rl.algorithms.o1_pruner import O1PrunerConfig
 from rl.algorithms.tppo import TPpoConfig
+from rl.allocation.config import GvmConfig
 from rl.cli.budget_problems import budget_problems
 from rl.cli.machine import Machine, chosen_placement
 from rl.cli.options import asks_for, option_name
@@ -29,8 +30,8 @@ def run_problems(config: RunConfig, machine: Machine) -> list[str]:
     """Every problem of a run on `machine`, those of its sections first."""
     sections = (
         config.model, config.data, config.budget, config.verifier, config.reward, config.gate,
-        config.algorithm, config.correction, config.limit, config.rollout, config.learner,
-        config.evaluation, config.checkpoint, config.log, config.guards,
+        config.algorithm, config.correction, config.allocation, config.limit, config.rollout,
+        config.learner, config.evaluation, config.checkpoint, config.log, config.guards,
     )  # fmt: skip
     found = [problem for section in sections for problem in section.problems()]
     for check in (
@@ -42,6 +43,7 @@ def run_problems(config: RunConfig, machine: Machine) -> list[str]:
         _windows_and_trees,
         _truncated_ppo,
         _correction,
+        _allocation,
         _replay,
         _resume,
         _remote,
@@ -296,6 +298,24 @@ def _truncated_ppo(config: RunConfig) -> list[str]:
             f"algorithm=tppo with reward={option_name('reward', config.reward)} and limit="
             f"{option_name('limit', config.limit)}: answers are scored as they end, before their "
             "group is complete; set reward=correct, and a limit that does not learn from groups"
+        )
+    return found
+
+
+def _allocation(config: RunConfig) -> list[str]:
+    """What GVM measures with: the learner's whole output matrix, and prompts that are sampled."""
+    if not isinstance(config.allocation, GvmConfig):
+        return []
+    found = []
+    if config.learner.zero_stage == 3:
+        found.append(
+            "allocation=gvm with learner.zero_stage=3: gradient norms are read off the whole "
+            "output matrix; set learner.zero_stage=2 or allocation=uniform"
+        )
+    if isinstance(config.rollout, RecordingConfig):
+        found.append(
+            "allocation=gvm with recorded answers: each prompt has those that were recorded; set "
+            "allocation=uniform"
         )
     return found
 

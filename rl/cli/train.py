@@ -176,6 +176,7 @@ def run_job(
             sampler=PromptSampler(inputs.training, config.seed),
             memory=memory,
             oversampling=Oversampling(config.algorithm.oversampling),
+            allocation=build("allocation", config.allocation),
             limit=job.limit,
             stream=stream,
             roll_out=partial(roll_out_windows, stream)

@@ -143,6 +143,17 @@ class DeepSpeedLearner:
         """As `logprobs`, of the initial policy, which the config must ask for."""
         return [split_rows(rows, self._reference_logprobs(rows)) for rows in microbatches]
 
+    @torch.no_grad()
+    def gradient_norms(self, microbatches: MicroBatches) -> list[list[LogProbs]]:
+        """How far each row would move the output matrix, one number [1] each (GVM)."""
+        self._engine.eval()
+        found = []
+        for rows in microbatches:
+            batch = pad_rows(rows or [dummy_row()], self.ranks.device)
+            norms = self._engine.module.gradient_norms(batch).cpu().numpy()
+            found.append([norms[i : i + 1] for i in range(len(rows))])
+        return found
+
     def values(self, microbatches: MicroBatches) -> list[list[Values]]:
         """Values [T + 1] of every row: before each response token, and after the last."""
         return self.critic.values(microbatches)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rl.learner.batch import Row, TokenRow
+from rl.learner.gradient_norms import output_gradient_norms
 from rl.learner.logprobs import LogprobHead, TokenLogprobs
 
 if TYPE_CHECKING:
@@ -72,6 +73,15 @@ class Policy(nn.Module):
         hidden = self.model.base_model(input_ids=batch.token_ids, use_cache=False).last_hidden_state
         result: TokenLogprobs = self.head(hidden[batch.rows, batch.positions], batch.targets)
         return result
+
+    def gradient_norms(self, batch: PaddedRows) -> Tensor:
+        """How far each row of `batch` would move the output matrix [B] (`gradient_norms`)."""
+        hidden = self.model.base_model(input_ids=batch.token_ids, use_cache=False).last_hidden_state
+        head = self.head
+        return output_gradient_norms(
+            hidden[batch.rows, batch.positions], head.weight, batch.targets, batch.rows,
+            head.temperature, head.top_p, head.chunk,
+        )  # fmt: skip
 
 
 def output_weight(model: "PreTrainedModel") -> nn.Parameter:

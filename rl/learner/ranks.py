@@ -32,7 +32,7 @@ from rollout.transfer import Transfer
 COMMAND_TIMEOUT = timedelta(days=7)
 """Longest wait for the next command: a rollout phase or an evaluation lies in between."""
 
-PerToken = Callable[[Sequence[Sequence[Row]]], list[list[LogProbs]]]
+PerRow = Callable[[Sequence[Sequence[Row]]], list[list[LogProbs]]]
 """From the micro-batches of one rank to a number for every response token of each row."""
 
 PEER_IS_GONE = re.compile(r"gloo|nccl|peer|socket", re.IGNORECASE)
@@ -62,19 +62,23 @@ class LearnerGroup:
 
     def logprobs(self, rows: Sequence[Row]) -> list[LogProbs]:
         """Log-probs [T] of every row's response, in the order of `rows`."""
-        return self._per_token("logprobs", rows, self._learner.logprobs)
+        return self._per_row("logprobs", rows, self._learner.logprobs, lengths(rows))
 
     def reference_logprobs(self, rows: Sequence[Row]) -> list[LogProbs]:
         """The initial policy's log-probs [T] of every row's response, in the order of `rows`."""
-        return self._per_token("reference_logprobs", rows, self._learner.reference_logprobs)
+        compute = self._learner.reference_logprobs
+        return self._per_row("reference_logprobs", rows, compute, lengths(rows))
+
+    def gradient_norms(self, rows: Sequence[Row]) -> list[float]:
+        """How far each row would move the output matrix, in the order of `rows` (GVM)."""
+        ones = [1] * len(rows)
+        found = self._per_row("gradient_norms", rows, self._learner.gradient_norms, ones)
+        return [float(norm[0]) for norm in found]
 
     def values(self, rows: Sequence[Row]) -> list[Values]:
         """State values [T + 1] of every row (`DeepSpeedLearner.values`), in the order of `rows`."""
-        plan = self._plan(rows)
-        with self._command("values"):
-            (mine,) = self._channel.scatter(self._works([(rows, plan)]), Row)
-            gathered = self._channel.gather(joined(self._learner.values(mine)))
-        return in_order([num_states(row) for row in rows], plan, gathered)
+        sizes = [num_states(row) for row in rows]
+        return self._per_row("values", rows, self._learner.values, sizes)
 
     def update_critic(self, minibatches: Sequence[Sequence[ValueRow]]) -> dict[str, float]:
         """One optimizer step of the critic per minibatch of weighted rows."""
@@ -141,13 +145,15 @@ class LearnerGroup:
             yield
         self._busy = False
 
-    def _per_token(self, name: str, rows: Sequence[Row], compute: PerToken) -> list[LogProbs]:
-        """What `compute`, the learner's method of that name, finds for each row [T]."""
+    def _per_row(
+        self, name: str, rows: Sequence[Row], compute: PerRow, sizes: Sequence[int]
+    ) -> list[LogProbs]:
+        """What `compute`, the learner's method of that name, finds for each row, of these sizes."""
         plan = self._plan(rows)
         with self._command(name):
             (mine,) = self._channel.scatter(self._works([(rows, plan)]), Row)
             gathered = self._channel.gather(joined(compute(mine)))
-        return in_order([row.response_length for row in rows], plan, gathered)
+        return in_order(sizes, plan, gathered)
 
     def _plan(self, rows: Sequence[TokenRow]) -> list[MicroBatches]:
         lengths = [row.num_tokens for row in rows]
@@ -187,6 +193,8 @@ def follow(learner: DeepSpeedLearner, channel: Channel, command: Command) -> Non
             channel.gather(joined(learner.logprobs(channel.scatter(None, Row)[0])))
         case {"name": "reference_logprobs"}:
             channel.gather(joined(learner.reference_logprobs(channel.scatter(None, Row)[0])))
+        case {"name": "gradient_norms"}:
+            channel.gather(joined(learner.gradient_norms(channel.scatter(None, Row)[0])))
         case {"name": "values"}:
             channel.gather(joined(learner.values(channel.scatter(None, Row)[0])))
         case {"name": "update_critic"}:
@@ -232,6 +240,11 @@ def joined(microbatches: Sequence[Sequence[LogProbs]]) -> LogProbs:
     """The arrays of all rows of all micro-batches, one after the other."""
     arrays = [array for micro in microbatches for array in micro]
     return np.concatenate([*arrays, np.zeros(0, dtype=np.float32)])
+
+
+def lengths(rows: Sequence[Row]) -> list[int]:
+    """Response tokens of every row."""
+    return [row.response_length for row in rows]
 
 
 def in_order(

@@ -14,6 +14,7 @@ from data.sampler import PromptSampler
 from data.types import Group, Prompt, Score, Verdict
 from rewards.protocols import Reward
 from rl.algorithms.dynamic_sampling import Oversampling
+from rl.allocation.allocation import Allocation
 from rl.config import RunConfig
 from rl.errors import NoBatchError
 from rl.learner.ranks import LearnerGroup
@@ -55,6 +56,7 @@ class Run:
     sampler: PromptSampler
     memory: PromptMemory
     oversampling: Oversampling
+    allocation: Allocation
     limit: Limit
     stream: Stream
     roll_out: "Callable[[Run, int], RolledOut]"
@@ -78,6 +80,7 @@ class Run:
             "stream": self.stream.state(),
             "memory": self.memory.state(),
             "oversampling": self.oversampling.state(),
+            "allocation": self.allocation.state(),
             "limit": self.limit.state(),
             "lengths": self.lengths.state(),
         }
@@ -88,6 +91,7 @@ class Run:
         self.sampler.load(state["sampler"])
         self.memory.load(state["memory"])
         self.oversampling.load(state["oversampling"])
+        self.allocation.load(state["allocation"])
         self.limit.load(state["limit"])
         self.lengths.load(state["lengths"])
 
@@ -105,8 +109,9 @@ def train(run: Run, first_step: int, after_step: AfterStep) -> None:
         with run.interrupts.allowed(), watch("score"):
             scores = run.reward(groups, verdicts)
         with watch("learn"):
+            metrics = run.allocation.observe(groups, verdicts, index, run.learner)
             batch = run.credit(groups, scores, index)
-            metrics = train_on(run.learner, batch)
+            metrics |= train_on(run.learner, batch)
         with watch("sync"):
             metrics |= run.learner.publish(run.transfer, index + 1)
         with watch("probe"):
@@ -151,7 +156,7 @@ def roll_out(run: Run, step: int) -> RolledOut:
 
 
 def requests(run: Run, prompts: Sequence[Prompt], step: int) -> list[Request]:
-    """How far each prompt's answers may run, and which of them begin first."""
+    """The groups of `prompts`, how far their answers may run, and which of them begin first."""
     return [
         Request(
             prompt=prompt,
@@ -159,7 +164,7 @@ def requests(run: Run, prompts: Sequence[Prompt], step: int) -> list[Request]:
             step=step,
             rank=run.rank(run.lengths.predicted(prompt.id)),
         )
-        for prompt in prompts
+        for prompt in run.allocation.allocate(prompts, step)
     ]
 
 

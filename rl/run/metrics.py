@@ -158,6 +158,7 @@ METRICS: dict[str, Metric] = {
     # Guards (`rl.run.guards`).
     "guards/<guard>": Metric("1 at a step where this guard raised its alarm, else 0"),
     "guards/restored_step": Metric("step whose weights a guard put in force before this step"),
+    "allocation/groups_per_prompt": Metric("groups of the update for each of its prompts"),
     # Time.
     "step_time": Metric("the whole step", "s", varies=True),
     "time/rollout": Metric("waiting for judged groups", "s", varies=True),
@@ -229,6 +230,7 @@ CONDITIONS: dict[str, str] = {
     "rollout/trained_tokens": "the algorithm has a critic",
     "critic/": "the algorithm has a critic",
     "critic/vf_explained_var": "the algorithm has a critic, and returns differ",
+    "allocation/": "allocation=gvm",
     "probe/max_logprob_gap": "rollout.probe_tokens > 0",
     "vllm/": "rollout.speculation=history",
     "guards/restored_step": "a guard restored an earlier checkpoint",

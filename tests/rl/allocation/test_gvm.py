@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl.allocation.gvm import Gvm, GvmConfig, gvm_counts, gvm_weight
+from rl.allocation.config import GvmConfig
+from rl.allocation.gvm import Gvm, gvm_counts, gvm_weight
 from rollout.rounding import largest_remainder
 from tests.rewards.groups import group, prompt, verdicts
 

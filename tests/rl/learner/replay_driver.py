@@ -56,12 +56,16 @@ def read_steps(recording: Path) -> Work:
     return unpack(Packed(arrays["integers"], arrays["floats"]), Row)
 
 
-def replay(group: LearnerGroup, steps: Work) -> dict[str, Any]:
-    """Metrics of every step, and the log-probs that the final policy gives to the last rows."""
+def replay(group: LearnerGroup, steps: Work, is_whole: bool) -> dict[str, Any]:
+    """Metrics of every step, and what the final policy makes of the last rows.
+
+    Their log-probs, and how far each would move the output matrix where that is whole.
+    """
     metrics = [group.update(minibatches) for minibatches in steps]
     rows = [row for minibatch in steps[-1] for row in minibatch]
     logprobs = [array.tolist() for array in group.logprobs(rows)]
-    return {"metrics": metrics, "logprobs": logprobs}
+    norms = group.gradient_norms(rows) if is_whole else []
+    return {"metrics": metrics, "logprobs": logprobs, "gradient_norms": norms}
 
 
 def main(model: Path, recording: Path, output: Path, options: dict[str, Any]) -> None:
@@ -71,7 +75,8 @@ def main(model: Path, recording: Path, output: Path, options: dict[str, Any]) ->
     learner = DeepSpeedLearner(config, str(model), ranks)
     if ranks.is_first:
         group = LearnerGroup(learner, config, ranks)
-        output.write_text(json.dumps(replay(group, read_steps(recording))))
+        is_whole = config.learner.zero_stage < 3
+        output.write_text(json.dumps(replay(group, read_steps(recording), is_whole)))
         group.close()
     else:
         serve(learner)

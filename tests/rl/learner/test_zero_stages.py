@@ -34,6 +34,8 @@ def assert_alike(spread: Any, alone: Any) -> None:
         assert ours["entropy"] == pytest.approx(theirs["entropy"], abs=1e-5)
     ours, theirs = np.concatenate(spread["logprobs"]), np.concatenate(alone["logprobs"])
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+    if spread["gradient_norms"]:
+        assert spread["gradient_norms"] == pytest.approx(alone["gradient_norms"], rel=1e-4)
 
 
 @pytest.fixture(scope="module")

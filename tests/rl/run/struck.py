@@ -34,7 +34,7 @@ TINY = (
     "log.wandb=off",
     "deterministic=true",
 )
-METHOD_STATE = ("sampler", "memory", "oversampling", "limit", "num_tokens")
+METHOD_STATE = ("sampler", "memory", "oversampling", "allocation", "limit", "num_tokens")
 """Parts of a checkpoint's state that a resumed run shares with one that was not interrupted."""
 KILL_GROUP = "kill -s KILL -- -{group}"
 TERMINATE_GROUP = "kill -s TERM -- -{group}"

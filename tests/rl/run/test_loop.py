@@ -16,6 +16,7 @@ from data.sampler import PromptSampler
 from data.types import Completion, Group, Prompt, Score, Verdict
 from rl.algorithms.dynamic_sampling import Oversampling
 from rl.algorithms.tppo import TPpoConfig, tppo
+from rl.allocation.uniform import Uniform
 from rl.config import ConstantLimitConfig, CriticConfig, OversamplingConfig, RunConfig
 from rl.errors import NoBatchError
 from rl.learner.batch import Row, ValueRow
@@ -80,6 +81,7 @@ class Parts:
             sampler=self.sampler,
             memory=memory,
             oversampling=Oversampling(OversamplingConfig(**cast(Any, oversampling))),
+            allocation=Uniform(),
             limit=build_limit(ConstantLimitConfig(max_response_tokens=5)),
             stream=self.stream,
             reward=unused,
@@ -185,6 +187,22 @@ def test_a_checkpoint_holds_what_oversampling_predicts_from(loop: BackgroundLoop
     other.load(run.state())
     assert other.state() == run.state()
     assert other.oversampling.state() == {"kept_shares": [0.5]}
+
+
+class OnTheFirst(Uniform):
+    """Gives every group to the first prompt that is drawn."""
+
+    def allocate(self, prompts: Sequence[Prompt], step: int) -> list[Prompt]:
+        return [prompts[0]] * len(prompts)
+
+
+def test_a_prompt_may_have_several_groups_of_answers_of_their_own(loop: BackgroundLoop) -> None:
+    parts = Parts(loop, kept=NAMES)
+    run = replace(parts.run, allocation=OnTheFirst())
+    groups, *_ = roll_out(run, 0)
+    assert [group.prompt.id for group in groups] == [order()[0]] * 2
+    assert len({completion.id for group in groups for completion in group.completions}) == 4
+    assert parts.sampler.state()["position"] == 2
 
 
 def test_asynchronous_runs_train_on_every_group_in_time(loop: BackgroundLoop) -> None:

@@ -13,6 +13,7 @@ import pytest
 from data.memory import PromptMemory
 from data.sampler import PromptSampler
 from rl.algorithms.dynamic_sampling import Oversampling
+from rl.allocation.uniform import Uniform
 from rl.config import ConstantLimitConfig, LogConfig, OversamplingConfig, RunConfig
 from rl.limits.constant import build_limit
 from rl.run.checkpoint import FORMAT
@@ -124,6 +125,7 @@ def fallen(folder: Path, action: GuardAction) -> tuple[Run, Journal, RecordingLe
         "stream": {},
         "memory": memory.state(),
         "oversampling": oversampling.state(),
+        "allocation": {},
         "limit": {},
         "lengths": LengthHistory(PromptMemory()).state(),
     }
@@ -138,6 +140,7 @@ def fallen(folder: Path, action: GuardAction) -> tuple[Run, Journal, RecordingLe
         sampler=sampler,
         memory=PromptMemory(),
         oversampling=oversampling,
+        allocation=Uniform(),
         limit=build_limit(ConstantLimitConfig()),
         learner=learner,
         probe=learner.probe,
