@@ -70,6 +70,12 @@ def test_tokens_outside_the_mask_are_passed_over_without_a_decay() -> None:
     assert repeated_values(values, mask).tolist() == [0.6]
 
 
+def test_the_only_credited_token_may_be_the_first() -> None:
+    mask = np.array([[True, False, False, False]])
+    assert repeated_values(VALUES, mask).tolist() == [0.2]
+    assert final_rewards(np.array([1.0]), mask).tolist() == [[1.0, 0.0, 0.0, 0.0]]
+
+
 def test_a_row_without_a_credited_token_is_worth_nothing() -> None:
     mask = np.zeros((1, 4), np.bool_)
     assert repeated_values(VALUES, mask).tolist() == [0.0]
@@ -103,6 +109,13 @@ def test_whitening_gives_mean_zero_and_unit_spread() -> None:
     np.testing.assert_allclose(found, [[-1, 0, 1, 0]])
     assert whitened(np.array([[7.0, 50.0]]), np.array([[True, False]])).tolist() == [[0, 0]]
     assert whitened(np.full((1, 3), 0.5), np.ones((1, 3), np.bool_)).tolist() == [[0, 0, 0]]
+
+
+def test_two_tokens_are_enough_to_whiten_and_one_is_not() -> None:
+    # variance 2 of the two; eps is 1e-8
+    found = whitened(np.array([[0.0, 2.0]]), np.ones((1, 2), np.bool_))
+    np.testing.assert_allclose(found, [[-(0.5**0.5), 0.5**0.5]], rtol=0, atol=1e-8)
+    assert whitened(np.array([[2.0]]), np.ones((1, 1), np.bool_)).tolist() == [[0.0]]
 
 
 def test_explained_variance_of_three_critics() -> None:

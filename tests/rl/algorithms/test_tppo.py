@@ -87,6 +87,11 @@ def test_without_windows_it_is_vapo(seed: int) -> None:
     np.testing.assert_allclose(ours, vapo(VapoConfig(lambda_floor=0.95))(ended))
 
 
+def test_tail_and_clamp_are_those_of_the_released_recipe() -> None:
+    assert (TPpoConfig().ignored_tail_tokens, TPpoConfig().max_advantage) == (8, 10.0)
+    assert TPpoConfig(ignored_tail_tokens=0, max_advantage=0.5).problems() == []
+
+
 @pytest.mark.parametrize(
     ("config", "problem"),
     [
