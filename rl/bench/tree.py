@@ -108,7 +108,7 @@ class Bench:
             return stream.next_batch(len(self.prompts), self.engine.weight_version)
 
 
-def run(against: str, rounds: int = 4, num_prompts: int = 24, group_size: int = 8) -> Result:
+def run(against: str, rounds: int = 8, num_prompts: int = 24, group_size: int = 8) -> Result:
     """Sampled tokens per leaf over those of `against` (independent), at equally many leaves."""
     from transformers import AutoTokenizer
 
