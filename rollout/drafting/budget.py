@@ -36,6 +36,11 @@ class Budget:
         return self._steps_worthless < STEPS_HELD
 
     @property
+    def is_held(self) -> bool:
+        """False before the first choice."""
+        return self._per_row is not None
+
+    @property
     def is_probe_due(self) -> bool:
         return self._steps_since_probe >= PROBE_EVERY - 1
 
@@ -45,7 +50,8 @@ class Budget:
 
     def held(self, rows: int, offered: int) -> int:
         """The held budget in slots, at most the `offered` ones; 0 while off."""
-        if self._per_row is None or not self.is_on:
+        assert self._per_row is not None, "nothing was chosen yet"
+        if not self.is_on:
             return 0
         return min(round(self._per_row * rows), offered)
 

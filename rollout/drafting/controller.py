@@ -95,7 +95,7 @@ class Controller:
 
     def _num_slots(self, table: StepCostTable, proposal: Proposal, survival: Floats) -> int:
         rows, offered = len(proposal.lengths), len(survival)
-        if self._frozen:
+        if self._frozen and self._budget.is_held:
             return self._budget.held(rows, offered)
         seconds = table.curve(rows, offered)
         rates = goodputs(survival, rows, seconds + proposal.draft_seconds)
