@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from data.types import Completion, Finish, Group, Prompt, Span
+from rl.bench.lab import lab_prompts
 from rl.bench.speculation import (
     GROUP_SIZE,
     PROMPTS,
@@ -13,7 +14,7 @@ from rl.bench.speculation import (
     phase_prompts,
     row,
 )
-from rl.bench.stream import lab_prompts
+from rl.bench.stream import LAB, MAX_PROMPT_TOKENS
 from rollout.drafting.acceptance import Acceptance
 from rollout.engine import Sampling
 from tests.engine_fixtures import LabEngine
@@ -70,6 +71,8 @@ def test_a_phase_runs_as_many_as_it_may_and_never_more(
         return completion
 
     monkeypatch.setattr(lab_engine.engine, "sample", counted)
-    groups = lab_engine.loop.run(answered(lab_engine.engine, lab_prompts(2), 5, 900))
+    groups = lab_engine.loop.run(
+        answered(lab_engine.engine, lab_prompts(LAB, 2, MAX_PROMPT_TOKENS), 5, 900)
+    )
     assert max(seen) == 5
     assert [len(group.completions) for group in groups] == [GROUP_SIZE] * 2
