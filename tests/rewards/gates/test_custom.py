@@ -77,6 +77,8 @@ def test_a_gate_that_fails_ends_the_run_by_name(name, said):
 
 def test_options_are_checked():
     assert CustomGateConfig(target="mine.gate").problems() == []
+    assert CustomGateConfig(target="mine.gate", timeout_seconds=0.5).problems() == []
+    assert CustomGateConfig().timeout_seconds == 60
     assert CustomGateConfig(target="gate", timeout_seconds=0).problems() == [
         "gate.target='gate': a custom gate is a dotted path; set gate.target=module.name",
         "gate.timeout_seconds=0: set a positive number of seconds",

@@ -98,6 +98,7 @@ def test_the_code_clips_before_it_standardises():
 
 def test_rewards_that_are_all_equal_have_no_spread_to_divide_by():
     assert moments([0.1, 0.1, 0.1]) == (0.1, 1.0)
+    assert moments([0.1]) == (0.1, 1.0)
     assert moments([1.0, 3.0]) == (2.0, 1.0)
     assert moments([1.0, 5.0]) == (3.0, 2.0)
 
