@@ -32,7 +32,7 @@ STEPS_BELIEVED = 8
 """On a contradiction the newest steps are believed, and older evidence is worth next to nothing."""
 CONTRADICTED_WEIGHT = 0.002
 CAPACITY = 2048
-"""Decided slots of the newest steps that are kept; a step of more is not kept at all."""
+"""Decided slots that are kept, those of the newest steps; the newest is always kept whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +122,7 @@ class AcceptanceModel:
     def _remember(self, features: Floats, outcomes: Floats) -> None:
         self._evidence.append(_Evidence(features=features, outcomes=outcomes))
         self._num_slots += len(outcomes)
-        while self._num_slots > CAPACITY:
+        while self._num_slots > CAPACITY and len(self._evidence) > 1:
             self._num_slots -= len(self._evidence.popleft().outcomes)
 
     def _refit(self) -> None:

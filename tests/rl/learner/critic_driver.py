@@ -41,14 +41,15 @@ def train(group: LearnerGroup, step: list[list[Row]]) -> dict[str, float]:
     return group.update_critic(value_minibatches(value_rows, 2, sequence_mean_token_mean))
 
 
-def exercise(group: LearnerGroup, steps: list[list[list[Row]]], folder: Path) -> dict[str, Any]:
-    """Metrics of every step, saved and restored before the last one, and the values at the end."""
-    metrics = [train(group, step) for step in steps[:-1]]
+def exercise(group: LearnerGroup, step: list[list[Row]], folder: Path) -> dict[str, Any]:
+    """Metrics of five updates on the same rows, saved and restored before the last one, and the
+    values at the end."""
+    metrics = [train(group, step) for _ in range(4)]
     group.save(folder / "checkpoint")
-    straight = train(group, steps[-1])
+    straight = train(group, step)
     group.load(folder / "checkpoint")
-    metrics.append(train(group, steps[-1]))
-    rows = [row for minibatch in steps[0] for row in minibatch]
+    metrics.append(train(group, step))
+    rows = [row for minibatch in step for row in minibatch]
     values = [array.tolist() for array in group.values(rows)]
     return {"metrics": metrics, "straight": straight, "values": values}
 
@@ -60,7 +61,7 @@ def main(model: Path, recording: Path, folder: Path, options: dict[str, Any]) ->
     learner = DeepSpeedLearner(config, str(model), ranks)
     if ranks.is_first:
         group = LearnerGroup(learner, config, ranks)
-        found = exercise(group, read_steps(recording), folder)
+        found = exercise(group, read_steps(recording)[0], folder)
         group.close()
         (folder / "out.json").write_text(json.dumps(found))
     else:

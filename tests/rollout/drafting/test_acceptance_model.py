@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rollout.drafting.acceptance_model import REFIT_EVERY, AcceptanceModel, Proposal
+from rollout.drafting.acceptance_model import CAPACITY, REFIT_EVERY, AcceptanceModel, Proposal
 
 
 def proposal_of(probabilities, lengths, age=0.0):
@@ -57,6 +57,13 @@ def test_a_contradiction_is_soon_believed():
     for _ in range(20):
         model.observe(proposal, kept=np.ones(4, int), accepted=np.zeros(4, int))
     assert model.predict(proposal)[0] < 0.02
+
+
+def test_one_step_of_more_slots_than_are_kept_is_learned_from_whole():
+    model, rows = AcceptanceModel(16), CAPACITY // 16 + 1
+    proposal = proposal_of([0.5] * rows * 16, [16] * rows)
+    model.observe(proposal, kept=np.full(rows, 16), accepted=np.full(rows, 16))
+    assert model.predict(proposal).min() > 0.9
 
 
 def test_steps_without_drafts_change_nothing():
