@@ -117,7 +117,7 @@ def drifted_recording(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
         for gap, minibatches in zip(gaps, sample_steps(tiny_model), strict=True)
     ]
     path = tmp_path_factory.mktemp("drifted") / "rollouts.npz"
-    packed = pack(steps)
+    packed = pack(steps, Row)
     np.savez(path, integers=packed.integers, floats=packed.floats)
     return path
 
