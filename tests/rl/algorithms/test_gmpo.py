@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -57,21 +58,16 @@ def test_a_clipped_token_has_no_gradient_and_the_others_share_the_answers() -> N
 
 
 def test_clipped_tokens_are_reported_by_side() -> None:
-    # Exact in binary; the bounds themselves are not clipped.
-    old, config = torch.zeros(3), GmpoConfig(log_clip_low=0.25, log_clip_high=0.5)
-    for logprobs, low, high in (
-        ([0.75, 0.5, -0.75], [0, 0, 0], [1, 0, 0]),
-        ([0.0, 0.625, 9.0], [0, 0, 0], [0, 1, 1]),
-    ):
-        rising = gmpo(config)(flat_rows([1]), torch.tensor(logprobs), old).metrics
-        assert rising["clip_ratio/low_mean"].tolist() == low
-        assert rising["clip_ratio/high_mean"].tolist() == high
-    assert ROWS[0].advantages[0] < 0
-    falling = gmpo(config)(
-        flat_rows([0]), torch.tensor([-0.75, -0.25, 0.75, 0.0, -9.0]), torch.zeros(5)
-    ).metrics
-    assert falling["clip_ratio/low_mean"].tolist() == [1, 0, 0, 0, 1]
-    assert falling["clip_ratio/high_mean"].tolist() == [0] * 5
+    # Exact in binary; the bounds themselves are not clipped, nor is a token without advantage.
+    log_ratio = torch.tensor([0.75, 0.5, -0.75, -0.75, -0.25, 0.75, 0.75])
+    advantages = torch.tensor([0.5, 0.5, 0.5, -0.5, -0.5, -0.5, 0.0])
+    config = GmpoConfig(log_clip_low=0.25, log_clip_high=0.5)
+    flat = replace(flat_rows([2]), advantages=advantages)
+    reported = gmpo(config)(flat, log_ratio, torch.zeros(7)).metrics
+    assert reported["clip_ratio/high_mean"].tolist() == [1, 0, 0, 0, 0, 0, 0]
+    assert reported["clip_ratio/low_mean"].tolist() == [0, 0, 0, 1, 0, 0, 0]
+    low = gmpo(config)(flat, -log_ratio, torch.zeros(7)).metrics["clip_ratio/low_mean"]
+    assert low.tolist() == [0, 0, 0, 0, 0, 1, 0]
 
 
 @pytest.mark.parametrize("bounds", [{"log_clip_low": 0.0}, {"log_clip_high": -0.1}])
