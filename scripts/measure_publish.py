@@ -22,6 +22,7 @@ from statistics import linear_regression
 import torch
 
 from data.config import ModelConfig
+from rl.algorithms.grpo import GrpoConfig
 from rl.bench.memory import forget_peak, peak_bytes, resident_bytes
 from rl.bench.sync import save_model
 from rl.config import LearnerConfig, RunConfig
@@ -108,7 +109,9 @@ def publish(folder: Path) -> None:
     ranks = start_process_group()
     before = resident_bytes()
     config = RunConfig(
-        model=ModelConfig(path=str(folder), dtype="float32"), learner=LearnerConfig(zero_stage=3)
+        model=ModelConfig(path=str(folder), dtype="float32"),
+        algorithm=GrpoConfig(),
+        learner=LearnerConfig(zero_stage=3),
     )
     learner = DeepSpeedLearner(config, str(folder), ranks)
     rest = resident_bytes()

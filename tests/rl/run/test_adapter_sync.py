@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM
 from data.config import ModelConfig
 from data.types import Group
 from rl.algorithms.aggregation import token_mean
+from rl.algorithms.grpo import GrpoConfig
 from rl.config import LearnerConfig, LoraConfig, RunConfig
 from rl.learner.batch import rows_of, split_minibatches
 from rl.learner.deepspeed_learner import DeepSpeedLearner
@@ -26,6 +27,7 @@ ADAPTED = ("q_proj.weight", "v_proj.weight")
 def learner(ranks: Ranks) -> LearnerGroup:
     config = RunConfig(
         model=ModelConfig(path="lab:short", dtype="float32"),
+        algorithm=GrpoConfig(),
         learner=LearnerConfig(
             zero_stage=0,
             learning_rate=1e-2,
@@ -47,7 +49,7 @@ def test_engine_samples_with_the_merged_adapters_of_which_alone_it_was_sent(
     advantages = [[1.0 if index % 2 else -1.0] for index in range(len(groups))]
     # The product of an adapter is 0 until its second factor has moved.
     for _ in range(2):
-        learner.update(split_minibatches(rows_of(groups, advantages), 1, token_mean))
+        learner.update(split_minibatches(rows_of(groups, advantages, 0), 1, token_mean))
     sent = learner.publish(lab_weights.transfer, version + 2)
 
     # Of 3 layers with 128 columns the attention: 4 matrices and 3 biases.

@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from data.config import ModelConfig
 from data.types import Group, Prompt
 from rl.algorithms.aggregation import token_mean
+from rl.algorithms.grpo import GrpoConfig
 from rl.config import LearnerConfig, RunConfig
 from rl.learner.batch import rows_of, split_minibatches
 from rl.learner.deepspeed_learner import DeepSpeedLearner
@@ -26,6 +27,7 @@ TIE = 1e-4
 def learner(ranks: Ranks) -> LearnerGroup:
     config = RunConfig(
         model=ModelConfig(path="lab:short", dtype="float32"),
+        algorithm=GrpoConfig(),
         learner=LearnerConfig(zero_stage=0, learning_rate=1e-3),
     )
     return LearnerGroup(DeepSpeedLearner(config, str(LAB / "short"), ranks), config, ranks)
