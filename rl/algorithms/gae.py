@@ -37,16 +37,17 @@ def repeated_values(values: Floats, mask: Mask) -> Floats:
 
     What T-PPO (arXiv:2506.15050) takes for the value behind the end of an unfinished window.
     """
-    positions = np.arange(mask.shape[1])
-    last = np.where(mask, positions, -1).max(axis=1, initial=-1)
-    found = values[np.arange(len(values)), last] if mask.shape[1] else np.zeros(len(values))
-    return np.where(last >= 0, found, 0.0)
+    return np.where(mask & (tokens_left(mask) == 1), values, 0.0).sum(axis=1)
 
 
 def final_rewards(rewards: Floats, mask: Mask) -> Floats:
     """[B, T]: a row's reward [B] at its last credited token, 0 elsewhere."""
-    is_last = mask & (np.cumsum(mask[:, ::-1], axis=1)[:, ::-1] == 1)
-    return np.where(is_last, rewards[:, None], 0.0)
+    return np.where(mask & (tokens_left(mask) == 1), rewards[:, None], 0.0)
+
+
+def tokens_left(mask: Mask) -> NDArray[np.int_]:
+    """How many credited tokens there are from each token on, itself included [B, T]."""
+    return np.cumsum(mask[:, ::-1], axis=1)[:, ::-1]
 
 
 def length_adaptive_traces(lengths: Floats, alpha: float, floor: float) -> Floats:
@@ -64,8 +65,7 @@ def without_tail(mask: Mask, finished: Mask, num_ignored: int) -> Mask:
     T-PPO (arXiv:2506.15050, released recipe): EGAE is nearly 0 there by construction. `finished`
     [B].
     """
-    from_end = np.cumsum(mask[:, ::-1], axis=1)[:, ::-1]
-    return mask & (finished[:, None] | (from_end > num_ignored))
+    return mask & (finished[:, None] | (tokens_left(mask) > num_ignored))
 
 
 def whitened(advantages: Floats, mask: Mask, eps: float = 1e-8) -> Floats:

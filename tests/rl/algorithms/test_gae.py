@@ -14,6 +14,7 @@ from rl.algorithms.gae import (
     generalized_advantages,
     length_adaptive_traces,
     repeated_values,
+    tokens_left,
     whitened,
     without_tail,
 )
@@ -74,6 +75,12 @@ def test_the_only_credited_token_may_be_the_first() -> None:
     mask = np.array([[True, False, False, False]])
     assert repeated_values(VALUES, mask).tolist() == [0.2]
     assert final_rewards(np.array([1.0]), mask).tolist() == [[1.0, 0.0, 0.0, 0.0]]
+
+
+def test_tokens_are_counted_from_the_end() -> None:
+    mask = np.array([[True, True, False, False], [False, True, False, True]])
+    assert tokens_left(mask).tolist() == [[2, 1, 0, 0], [2, 2, 1, 1]]
+    assert final_rewards(np.array([3.0, 5.0]), mask).tolist() == [[0, 3, 0, 0], [0, 0, 0, 5]]
 
 
 def test_a_row_without_a_credited_token_is_worth_nothing() -> None:
