@@ -37,7 +37,8 @@ def repeated_values(values: Floats, mask: Mask) -> Floats:
 
     What T-PPO (arXiv:2506.15050) takes for the value behind the end of an unfinished window.
     """
-    return np.where(mask & (tokens_left(mask) == 1), values, 0.0).sum(axis=1)
+    last: Floats = np.where(mask & (tokens_left(mask) == 1), values, 0.0).sum(axis=1)
+    return last
 
 
 def final_rewards(rewards: Floats, mask: Mask) -> Floats:
@@ -45,9 +46,9 @@ def final_rewards(rewards: Floats, mask: Mask) -> Floats:
     return np.where(mask & (tokens_left(mask) == 1), rewards[:, None], 0.0)
 
 
-def tokens_left(mask: Mask) -> NDArray[np.int_]:
+def tokens_left(mask: Mask) -> NDArray[np.int64]:
     """How many credited tokens there are from each token on, itself included [B, T]."""
-    return np.cumsum(mask[:, ::-1], axis=1)[:, ::-1]
+    return np.cumsum(mask[:, ::-1], axis=1, dtype=np.int64)[:, ::-1]
 
 
 def length_adaptive_traces(lengths: Floats, alpha: float, floor: float) -> Floats:

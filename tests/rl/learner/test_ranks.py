@@ -47,7 +47,7 @@ def test_checkpoint_publication_and_export_agree_with_the_weights(
     assert found["num_sent"] == [27, 27 - left_out, 0]
     l2 = sum(value**2 for value in found["published"].values()) ** 0.5
     assert found["resumed"]["weights/l2"] == pytest.approx(l2, rel=1e-7)
-    # bfloat16 logits between 4 and 8 are 2^-5 apart. In other batches the chosen logit may be a step
+    # bfloat16 logits between 4 and 8 are 2^-5 apart. In other batches the chosen one may be a step
     # off, here and there, and the normaliser, which the largest logit dominates, another one.
     tolerance = 1e-5 if "dtype" not in options else 3 * 2**-5
     for (token_ids, prompt_length), ours in zip(found["rows"], found["logprobs"], strict=True):
