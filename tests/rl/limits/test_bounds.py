@@ -4,6 +4,7 @@ from rl.limits.bounds import BoundedLimitConfig
 
 
 def test_the_upper_bound_is_what_the_run_has_room_for_unless_it_is_set():
+    assert BoundedLimitConfig().shortest_tokens == 1
     assert BoundedLimitConfig(max_response_tokens=512).longest == 512
     assert BoundedLimitConfig(max_response_tokens=512, longest_tokens=160).longest == 160
 

@@ -106,6 +106,8 @@ def test_a_limit_goes_on_from_the_one_that_the_group_was_launched_with():
     limit = build_limit(CONFIG)
     observe(limit, "a", S, [True] * 8, under=7000)
     assert limit.limit(prompt("a"), 1) == 7000 - 3300
+    observe(limit, "alone", [1200], [True], under=7000)
+    assert limit.limit(prompt("alone"), 1) == 7000
 
 
 def test_a_prompt_that_is_missed_too_often_gets_the_upper_bound_back():
