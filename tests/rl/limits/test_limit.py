@@ -8,6 +8,7 @@ from data.memory import PromptMemory
 from data.sampler import PromptSampler
 from rewards.verifiers.exact import ExactConfig
 from rl.algorithms.dynamic_sampling import Oversampling
+from rl.allocation.uniform import Uniform
 from rl.cli.options import GROUPS, build
 from rl.config import ConstantLimitConfig, OversamplingConfig, RunConfig
 from rl.limits.limit import Limit
@@ -91,6 +92,7 @@ def test_generation_and_grading_follow_the_limit_of_the_launch(config, loop):
         sampler=PromptSampler([prompt("a")], seed=0),
         memory=PromptMemory(),
         oversampling=Oversampling(OversamplingConfig()),
+        allocation=Uniform(),
         limit=limit,
         stream=stream,
         lengths=LengthHistory(PromptMemory()),
