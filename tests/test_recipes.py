@@ -36,6 +36,7 @@ def test_recipe_fits_on_a_screen(recipe: str) -> None:
     assert len((ROOT / recipe).read_text(encoding="utf-8").splitlines()) <= 40
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_resolved_recipe_is_a_recipe_that_resolves_to_the_same_run(
     recipe: str, tmp_path: Path

@@ -1,5 +1,7 @@
 """A small run of the benchmark, with real processes: what it says, not how fast."""
 
+import pytest
+
 from rl.bench.rewards import completions, run
 
 
@@ -8,6 +10,7 @@ def test_answers_are_distinct_and_half_of_them_right():
     assert len({(p.answer, c.text) for p, c in pairs}) == 400
 
 
+@pytest.mark.thorough
 def test_a_run_compares_equal_judgements_and_hangs_on_one_alone():
     result = run("serial", rounds=2, num_completions=16, workers=2, timeout_seconds=4.0)
     assert (result.name, result.against) == ("rewards", "serial")

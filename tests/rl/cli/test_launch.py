@@ -161,6 +161,7 @@ def test_hook_loads_nothing_into_an_interpreter_but_the_import_machinery() -> No
     ]
 
 
+@pytest.mark.thorough
 def test_wheel_holds_packages_recipes_and_the_lab(wheel_python: Path, tmp_path: Path) -> None:
     code = "import rl, data; print(rl.__file__); print(data.__file__)"
     found = [Path(line) for line in run([wheel_python, "-c", code], tmp_path).stdout.split()]
@@ -171,6 +172,7 @@ def test_wheel_holds_packages_recipes_and_the_lab(wheel_python: Path, tmp_path: 
     assert (site / "data" / "lab" / "short" / "model.safetensors").is_file()
 
 
+@pytest.mark.thorough
 def test_wheel_runs_its_recipes_and_its_command(wheel_python: Path, tmp_path: Path) -> None:
     purelib = "import sysconfig; print(sysconfig.get_path('purelib'))"
     site = Path(run([wheel_python, "-c", purelib], tmp_path).stdout.strip())

@@ -124,5 +124,6 @@ def test_what_the_paper_gives_up_does_not_fail_the_check() -> None:
 @pytest.mark.parametrize(
     "recipe", sorted((ROOT / "recipes" / "lab").glob("*.yaml")), ids=lambda path: path.stem
 )
+@pytest.mark.thorough
 def test_a_lab_recipe_keeps_its_promises_or_says_which_it_does_without(recipe: Path) -> None:
     assert examine(compose(recipe, [], CPU).config).failed == []

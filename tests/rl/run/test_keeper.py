@@ -10,6 +10,7 @@ import pytest
 from data.memory import PromptMemory
 from data.sampler import PromptSampler
 from rl.algorithms.dynamic_sampling import Oversampling
+from rl.allocation.uniform import Uniform
 from rl.config import ConstantLimitConfig, OversamplingConfig, RunConfig
 from rl.learner.rng import generators, set_generators
 from rl.limits.constant import build_limit
@@ -53,6 +54,7 @@ def new_run() -> Run:
         sampler=PromptSampler([prompt(name) for name in "abcdefgh"], seed=0),
         memory=PromptMemory(),
         oversampling=Oversampling(OversamplingConfig()),
+        allocation=Uniform(),
         limit=build_limit(ConstantLimitConfig()),
         stream=cast(Any, IdleStream()),
         reward=parts,
