@@ -45,9 +45,9 @@ def final_rewards(rewards: Floats, mask: Mask) -> Floats:
     return np.where(mask & (tokens_left(mask) == 1), rewards[:, None], 0.0)
 
 
-def tokens_left(mask: Mask) -> NDArray[np.int_]:
+def tokens_left(mask: Mask) -> NDArray[np.int64]:
     """How many credited tokens there are from each token on, itself included [B, T]."""
-    return np.cumsum(mask[:, ::-1], axis=1)[:, ::-1]
+    return np.cumsum(mask[:, ::-1], axis=1, dtype=np.int64)[:, ::-1]
 
 
 def length_adaptive_traces(lengths: Floats, alpha: float, floor: float) -> Floats:
