@@ -37,7 +37,8 @@ def repeated_values(values: Floats, mask: Mask) -> Floats:
 
     What T-PPO (arXiv:2506.15050) takes for the value behind the end of an unfinished window.
     """
-    return np.where(mask & (tokens_left(mask) == 1), values, 0.0).sum(axis=1)
+    last: Floats = np.where(mask & (tokens_left(mask) == 1), values, 0.0).sum(axis=1)
+    return last
 
 
 def final_rewards(rewards: Floats, mask: Mask) -> Floats:
