@@ -37,8 +37,8 @@ def gvm_counts(weights: Sequence[float], total: int) -> list[int]:
     """n_i = N w_i / sum w in whole numbers whose sum is N (`total`); all alike without a weight."""
     if not any(weights):
         weights = [1.0] * len(weights)
-    share = total / sum(weights)
-    return largest_remainder([share * weight for weight in weights])
+    whole = sum(weights)
+    return largest_remainder([total * (weight / whole) for weight in weights])
 
 
 class Gvm:
