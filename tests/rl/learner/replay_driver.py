@@ -44,12 +44,18 @@ def read_steps(recording: Path) -> Work:
     return unpack(Packed(arrays["integers"], arrays["floats"]))
 
 
-def replay(group: LearnerGroup, steps: Work) -> dict[str, Any]:
-    """Metrics of every step, and the log-probs that the final policy gives to the last rows."""
+def replay(group: LearnerGroup, steps: Work, with_reference: bool) -> dict[str, Any]:
+    """Metrics of every step, and the log-probs that the final policy gives to the last rows.
+
+    `with_reference` adds those of the initial policy.
+    """
     metrics = [group.update(minibatches) for minibatches in steps]
     rows = [row for minibatch in steps[-1] for row in minibatch]
     logprobs = [array.tolist() for array in group.logprobs(rows)]
-    return {"metrics": metrics, "logprobs": logprobs}
+    found = {"metrics": metrics, "logprobs": logprobs}
+    if with_reference:
+        found["reference"] = [array.tolist() for array in group.reference_logprobs(rows)]
+    return found
 
 
 def main(model: Path, recording: Path, output: Path, options: dict[str, Any]) -> None:
@@ -59,7 +65,8 @@ def main(model: Path, recording: Path, output: Path, options: dict[str, Any]) ->
     learner = DeepSpeedLearner(config, str(model), ranks)
     if ranks.is_first:
         group = LearnerGroup(learner, config, ranks)
-        output.write_text(json.dumps(replay(group, read_steps(recording))))
+        found = replay(group, read_steps(recording), config.algorithm.needs_reference)
+        output.write_text(json.dumps(found))
         group.close()
     else:
         serve(learner)
