@@ -56,16 +56,21 @@ def read_steps(recording: Path) -> Work:
     return unpack(Packed(arrays["integers"], arrays["floats"]), Row)
 
 
-def replay(group: LearnerGroup, steps: Work, is_whole: bool) -> dict[str, Any]:
+def replay(group: LearnerGroup, steps: Work, config: RunConfig) -> dict[str, Any]:
     """Metrics of every step, and what the final policy makes of the last rows.
 
-    Their log-probs, and how far each would move the output matrix where that is whole.
+    Their log-probs; those of the initial policy if it is asked for; and how far each row would move
+    the output matrix where that is whole.
     """
     metrics = [group.update(minibatches) for minibatches in steps]
     rows = [row for minibatch in steps[-1] for row in minibatch]
     logprobs = [array.tolist() for array in group.logprobs(rows)]
-    norms = group.gradient_norms(rows) if is_whole else []
-    return {"metrics": metrics, "logprobs": logprobs, "gradient_norms": norms}
+    found = {"metrics": metrics, "logprobs": logprobs, "gradient_norms": []}
+    if config.learner.zero_stage < 3:
+        found["gradient_norms"] = group.gradient_norms(rows)
+    if config.algorithm.needs_reference:
+        found["reference"] = [array.tolist() for array in group.reference_logprobs(rows)]
+    return found
 
 
 def main(model: Path, recording: Path, output: Path, options: dict[str, Any]) -> None:
@@ -75,8 +80,7 @@ def main(model: Path, recording: Path, output: Path, options: dict[str, Any]) ->
     learner = DeepSpeedLearner(config, str(model), ranks)
     if ranks.is_first:
         group = LearnerGroup(learner, config, ranks)
-        is_whole = config.learner.zero_stage < 3
-        output.write_text(json.dumps(replay(group, read_steps(recording), is_whole)))
+        output.write_text(json.dumps(replay(group, read_steps(recording), config)))
         group.close()
     else:
         serve(learner)

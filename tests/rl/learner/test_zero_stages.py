@@ -77,6 +77,26 @@ def test_partitioned_reference_model_gives_the_divergence_of_a_whole_one(
     assert whole["metrics"][0]["kl"] < whole["metrics"][4]["kl"]
     for ours, theirs in zip(spread["metrics"], whole["metrics"], strict=True):
         assert ours["kl"] == pytest.approx(theirs["kl"], abs=1e-5)
+    ours, theirs = np.concatenate(spread["reference"]), np.concatenate(whole["reference"])
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+    assert np.abs(ours - np.concatenate(whole["logprobs"])).max() > 1e-3
+
+
+def test_ratios_of_whole_answers_and_the_entropy_bonus_do_not_see_how_rows_are_spread(
+    tiny_model: Path, recording: Path, tmp_path: Path
+) -> None:
+    algorithm = {"clip_low": 0.2, "clip_high": 0.2, "entropy_coefficient": 0.01}
+    alone, spread = (
+        replayed(
+            tiny_model,
+            recording,
+            tmp_path / f"{ranks}.json",
+            ranks,
+            {"learner": {"zero_stage": stage}, "method": "gspo", "algorithm": algorithm},
+        )
+        for ranks, stage in ((1, 0), (2, 3))
+    )
+    assert_alike(spread, alone)
 
 
 def test_second_minibatch_leaves_the_ratio_of_one(alone: Any) -> None:
