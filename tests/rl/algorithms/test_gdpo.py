@@ -51,6 +51,13 @@ def test_equal_to_a_slow_reference(batch, weight):
     )
 
 
+def test_both_epsilons_are_added_to_their_deviations():
+    # 0.5 / (0.70710678 + 1e-6) = 0.7071058; their std is 0.9999986, with 1e-4 it is 1.0000986
+    assert gdpo_advantages({"correct": [[1.0, 0.0]]}, {})[0][0] == pytest.approx(
+        0.7070361, abs=1e-6
+    )
+
+
 def test_a_part_counts_by_its_order_and_not_by_its_scale():
     tenfold = {"correct": CORRECT, "length": [[10 * n for n in group] for group in LENGTH]}
     np.testing.assert_allclose(gdpo_advantages(tenfold, {}), gdpo_advantages(PARTS, {}), atol=1e-3)
