@@ -97,9 +97,10 @@ METHODS = {
     "siri": Method(
         phase="rollout", in_the_middle=siri_is_in_the_middle, overrides=("limit.cycle_steps=7",)
     ),
-    # The critic is in the checkpoint as well; it trains alone for two of the five steps.
+    # The critic is in the checkpoint as well; it trains alone for two of the five steps, in which
+    # no weights are sent.
     "tppo": Method(
-        phase="sync",
+        phase="score",
         in_the_middle=tppo_is_in_the_middle,
         overrides=(
             "rollout.window_tokens=40",
