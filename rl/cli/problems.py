@@ -1,7 +1,6 @@
 """What is wrong between the sections of a run, each of which may be right on its own."""
 
 import json
-import math
 import re
 from pathlib import Path
 
@@ -12,15 +11,19 @@ from rewards.gates.none import NoGateConfig
 from rewards.length.o1_pruner import O1PrunerConfig as O1PrunerRewardConfig
 from rl.algorithms.config import A3poConfig, CorrectionConfig
 from rl.algorithms.o1_pruner import O1PrunerConfig
-from rl.algorithms.tppo import TPpoConfig
 from rl.allocation.config import GvmConfig
 from rl.cli.budget_problems import budget_problems
 from rl.cli.machine import Machine, chosen_placement
 from rl.cli.options import asks_for, option_name
+from rl.cli.rollout_problems import (
+    asynchrony_problems,
+    cut_and_tree_problems,
+    truncated_ppo_problems,
+)
 from rl.config import ConstantLimitConfig, RunConfig, SamplingFilter
 from rl.limits.palu import PaluConfig
 from rl.run.config import GuardAction
-from rollout.config import Order, Placement, RecordingConfig, Speculation, VllmConfig
+from rollout.config import Placement, RecordingConfig, Speculation, VllmConfig
 
 LAB = Path(__file__).resolve().parents[2] / "data" / "lab"
 HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -39,9 +42,9 @@ def run_problems(config: RunConfig, machine: Machine) -> list[str]:
         _combinations,
         budget_problems,
         _scoring,
-        _asynchrony,
-        _windows_and_trees,
-        _truncated_ppo,
+        asynchrony_problems,
+        cut_and_tree_problems,
+        truncated_ppo_problems,
         _correction,
         _allocation,
         _replay,
@@ -184,120 +187,6 @@ def _resume(config: RunConfig) -> list[str]:
         found.append(
             f"checkpoint.keep_best={config.checkpoint.keep_best}: the best are chosen among steps "
             "that are saved and evaluated; set checkpoint.every_steps and evaluation.every_steps"
-        )
-    return found
-
-
-def _samples_ahead(config: RunConfig) -> bool:
-    """Whether answers are sampled while the learner updates.
-
-    A step of T-PPO ends when its windows have: its answers are old, its sampling is not ahead.
-    """
-    return config.rollout.max_staleness > 0 and not isinstance(config.algorithm, TPpoConfig)
-
-
-def _asynchrony(config: RunConfig) -> list[str]:
-    """What may not be combined with sampling while the learner updates."""
-    staleness = config.rollout.max_staleness
-    if not staleness:
-        return []
-    given = f"rollout.max_staleness={staleness}"
-    found = []
-    if config.deterministic and _samples_ahead(config):
-        found.append(
-            f"deterministic=true with {given}: what is sampled then depends on timing; set "
-            "rollout.max_staleness=0 or deterministic=false"
-        )
-    if config.algorithm.oversampling.asks_for_more:
-        found.append(
-            f"algorithm.oversampling with {given}: the stream is ahead by {staleness} updates "
-            "already, and more groups would grow too old; set initial and highest to 1, or "
-            "rollout.max_staleness=0"
-        )
-    if isinstance(config.rollout, RecordingConfig):
-        found.append(
-            f"{given} with recorded answers: there is nothing to sample ahead; set "
-            "rollout.max_staleness=0"
-        )
-    return found
-
-
-def _windows_and_trees(config: RunConfig) -> list[str]:
-    """What cut and shared answers may not be combined with."""
-    rollout, limit = config.rollout, config.limit.max_response_tokens
-    tree, window = rollout.tree.depth > 1, f"rollout.window_tokens={rollout.window_tokens}"
-    spare = f"rollout.oversample={rollout.oversample}"
-    found = []
-    if rollout.window_tokens and not rollout.max_staleness:
-        found.append(
-            f"{window} with rollout.max_staleness=0: every update would wait for all windows of "
-            "its answers; set rollout.max_staleness to 1 or more"
-        )
-    if rollout.window_tokens >= limit > 0:
-        found.append(
-            f"{window} with limit.max_response_tokens={limit}: every answer ends in its first "
-            "window; set a smaller window, or 0 for none"
-        )
-    if rollout.window_tokens and tree:
-        found.append(
-            f"{window} with rollout.tree.depth={rollout.tree.depth}: segments of a tree are not "
-            "cut; set rollout.window_tokens=0 or rollout.tree.depth=1"
-        )
-    if rollout.max_staleness + 1 < rollout.oversample < math.inf:
-        later = math.ceil(rollout.oversample - 1)
-        found.append(
-            f"{spare} with rollout.max_staleness={rollout.max_staleness}: some of what is cut is "
-            f"trained on {later} update(s) later; set rollout.max_staleness>={later}, or a smaller "
-            "rollout.oversample"
-        )
-    if rollout.oversample > 1 and tree:
-        found.append(
-            f"{spare} with rollout.tree.depth={rollout.tree.depth}: segments of a tree are not "
-            "cut; set rollout.oversample=1 or rollout.tree.depth=1"
-        )
-    if config.deterministic and tree:
-        found.append(
-            f"deterministic=true with rollout.tree.depth={rollout.tree.depth}: the order in which "
-            "segments end shapes a tree; set rollout.tree.depth=1 or deterministic=false"
-        )
-    if isinstance(rollout, RecordingConfig):
-        asked = {
-            "tree.depth=1": tree,
-            "window_tokens=0": rollout.window_tokens,
-            "oversample=1": rollout.oversample > 1,
-            "schedule=none": rollout.schedule is not Order.none,
-        }
-        if cures := [f"rollout.{cure}" for cure, is_asked in asked.items() if is_asked]:
-            found.append(
-                f"recorded answers: nothing is sampled, cut, shared or ordered; set "
-                f"{', '.join(cures)}"
-            )
-    return found
-
-
-def _truncated_ppo(config: RunConfig) -> list[str]:
-    """T-PPO hands responses over one by one: what needs windows, and what needs whole groups."""
-    if not isinstance(config.algorithm, TPpoConfig):
-        return []
-    window, limit = config.rollout.window_tokens, config.limit.max_response_tokens
-    if not window:
-        return [
-            "algorithm=tppo with rollout.window_tokens=0: it trains on windows of answers; set "
-            f"rollout.window_tokens below limit.max_response_tokens={limit}, or algorithm=vapo"
-        ]
-    found = []
-    if config.rollout.max_staleness < (oldest := -(-limit // window) - 1):
-        found.append(
-            f"rollout.max_staleness={config.rollout.max_staleness} with algorithm=tppo, "
-            f"limit.max_response_tokens={limit} and rollout.window_tokens={window}: the first "
-            f"window of the longest answer is {oldest} versions old when it ends; set "
-            f"rollout.max_staleness>={oldest}"
-        )
-    if not isinstance(config.reward, CorrectConfig) or isinstance(config.limit, PaluConfig):
-        found.append(
-            f"algorithm=tppo with reward={option_name('reward', config.reward)} and limit="
-            f"{option_name('limit', config.limit)}: answers are scored as they end, before their "
-            "group is complete; set reward=correct, and a limit that does not learn from groups"
         )
     return found
 
