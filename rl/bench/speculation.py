@@ -2,17 +2,23 @@
 
 Two engines answer the same prompts by the same weights, in turn. Between two phases the learner
 trains on our answers and publishes to both. An epoch later the prompts come again, and with them
-the history that is drafted from: what counts is the second epoch and those after it. Every number
-of running sequences has prompts of its own, so that none drafts from the answers of another one.
+the history that is drafted from: what counts is the second epoch and those after it; the first has
+prompts that nobody answered before. Every number of running sequences has prompts of its own, so
+that none drafts from the answers of another one.
+
+A larger `size` is the lab's model with further layers that add nothing to what they are given: the
+same answers at a higher cost.
 """
 
 import asyncio
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +29,7 @@ from rewards.answers import boxed_answer
 from rl.algorithms.aggregation import row_weights
 from rl.algorithms.grpo import GrpoConfig, grpo_advantages
 from rl.bench.bench import Ratio, Result, paired_ratio
-from rl.bench.lab import lab_prompts
+from rl.bench.lab import deepened, lab_prompts
 from rl.bench.step import LAB_MODEL
 from rl.bench.stream import LAB, LIMIT, MAX_PROMPT_TOKENS
 from rl.config import LearnerConfig, RunConfig
@@ -42,11 +48,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PROMPTS = {8: 4, 32: 16, 256: 32}
-"""Prompts of a phase by the number of sequences that run at once."""
 HEADLINE = 32
 GROUP_SIZE = 8
-STEPS_PER_EPOCH, EPOCHS = 8, 3
+EPOCHS = 3
+MAX_NUM_SEQS = 256
 LEARNING_RATE = 1.5e-4
 QUIET_SECONDS = 1.2
 """An engine that has nothing to do keeps a core busy for the first second."""
@@ -61,6 +66,26 @@ THEIRS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """What is measured against: `fixed_K` are our drafts, always K tokens, without the controller."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """A model of `layers` layers, and what fits the time that it takes.
+
+    `prompts` of a phase by the number of sequences that run at once.
+    """
+
+    layers: int
+    prompts: Mapping[int, int]
+    steps_per_epoch: int
+
+
+SIZES = {
+    "0.5M": Size(layers=3, prompts={1: 1, 8: 4, 32: 16, 256: 32}, steps_per_epoch=8),
+    "5M": Size(layers=30, prompts={1: 1, 8: 4, 32: 16, 256: 32}, steps_per_epoch=4),
+    "50M": Size(layers=303, prompts={1: 1, 8: 2, 32: 8}, steps_per_epoch=2),
+}
+"""By the number of parameters; the first is the lab's model as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,26 +112,26 @@ class Side:
     loop: BackgroundLoop
     engine: "VllmEngine"
     transfer: HeldTransfer
-    phases: dict[int, list[Phase]] = field(
-        default_factory=lambda: {running: [] for running in PROMPTS}
-    )
+    phases: dict[int, list[Phase]] = field(default_factory=dict)
 
-    def sample(self, prompts: Mapping[int, Sequence[Prompt]], step: int) -> None:
+    def sample(
+        self, prompts: Mapping[int, Sequence[Prompt]], temperature: float, step: int
+    ) -> None:
         """A phase on each number of running sequences, on its prompts of this step."""
         time.sleep(QUIET_SECONDS)
         for running, asked in prompts.items():
             began = time.perf_counter()
-            groups = self.loop.run(answered(self.engine, asked, running, step))
+            groups = self.loop.run(answered(self.engine, asked, running, temperature, step))
             seconds = time.perf_counter() - began
-            drafts = self.engine.draft_acceptance()
-            self.phases[running].append(Phase(groups=groups, seconds=seconds, drafts=drafts))
+            phase = Phase(groups=groups, seconds=seconds, drafts=self.engine.draft_acceptance())
+            self.phases.setdefault(running, []).append(phase)
 
 
 async def answered(
-    engine: "VllmEngine", prompts: Sequence[Prompt], running: int, step: int
+    engine: "VllmEngine", prompts: Sequence[Prompt], running: int, temperature: float, step: int
 ) -> list[Group]:
     """The group of each prompt, at most `running` completions of them at once."""
-    samplings = Samplings(StreamSettings(group_size=GROUP_SIZE))
+    samplings = Samplings(StreamSettings(group_size=GROUP_SIZE, temperature=temperature))
     free = asyncio.Semaphore(running)
 
     async def one(prompt: Prompt, sampling: Sampling) -> Completion:
@@ -121,35 +146,41 @@ async def answered(
     return list(await asyncio.gather(*map(group, prompts)))
 
 
-def run(against: str, epochs: int = EPOCHS) -> Result:
+def run(against: str, size: str, temperature: str, epochs: int = EPOCHS) -> Result:
     """Our tokens per second over those of `against`, at `HEADLINE` running sequences.
 
     `extra` has a row for every number of running sequences.
     """
-    with contenders(against) as (ours, theirs, learner):
-        prompts = phase_prompts()
-        for step in range(epochs * STEPS_PER_EPOCH):
-            now = {running: steps[step % STEPS_PER_EPOCH] for running, steps in prompts.items()}
+    shape = SIZES[size]
+    steps = shape.steps_per_epoch
+    with contenders(against, shape) as (ours, theirs, learner):
+        prompts = phase_prompts(shape)
+        for step in range(epochs * steps):
+            now = {running: asked[step % steps] for running, asked in prompts.items()}
             # Who was last is first in the next phase: nobody gains from the machine's warmth.
             for side in (ours, theirs) if step % 2 else (theirs, ours):
-                side.sample(now, step)
+                side.sample(now, float(temperature), step)
             train(learner, [g for phases in ours.phases.values() for g in phases[-1].groups])
             for side in (ours, theirs):
                 learner.publish(side.transfer, step + 1)
-            logger.info("step %d of %d: %s", step + 1, epochs * STEPS_PER_EPOCH, told(ours, theirs))
-    rows = [row(running, ours.phases[running], theirs.phases[running]) for running in PROMPTS]
-    headline = later_ratio(ours.phases[HEADLINE], theirs.phases[HEADLINE])
+            logger.info("step %d of %d: %s", step + 1, epochs * steps, told(ours, theirs))
+    rows = [
+        row(running, ours.phases[running], theirs.phases[running], steps)
+        for running in shape.prompts
+    ]
+    headline = ratio(ours.phases[HEADLINE][steps:], theirs.phases[HEADLINE][steps:])
     return Result(
         name="speculation",
         against=against,
         **headline._asdict(),
         setting={
             "model": f"lab:{LAB_MODEL.name}",
+            "size": size,
             "running": HEADLINE,
             "epochs": epochs,
-            "updates_per_epoch": STEPS_PER_EPOCH,
+            "updates_per_epoch": steps,
             "group_size": GROUP_SIZE,
-            "temperature": 1.0,
+            "temperature": float(temperature),
             "cores": os.cpu_count(),
         },
         extra={"rows": rows},
@@ -157,26 +188,31 @@ def run(against: str, epochs: int = EPOCHS) -> Result:
 
 
 @contextmanager
-def contenders(against: str) -> Iterator[tuple[Side, Side, "LearnerGroup"]]:
-    """Ours, theirs, and the learner of both; ended on leaving."""
+def contenders(against: str, size: Size) -> Iterator[tuple[Side, Side, "LearnerGroup"]]:
+    """Ours, theirs, and the learner of both; ended on leaving.
+
+    The learner has the lab's own layers, which alone are published: the others stay as they are.
+    """
     from rl.learner.process_group import stop_process_group
 
     with ExitStack() as parts:
+        folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="laconic-bench-")))
+        model = deepened(LAB_MODEL, folder / "model", size.layers)
         loop = parts.enter_context(closing(BackgroundLoop()))
-        ours, theirs = (side(parts, loop, options) for options in (OURS, THEIRS[against]))
+        ours, theirs = (side(parts, loop, model, options) for options in (OURS, THEIRS[against]))
         parts.callback(stop_process_group)
         yield ours, theirs, parts.enter_context(closing(start_learner()))
 
 
-def side(parts: ExitStack, loop: BackgroundLoop, options: Mapping[str, Any]) -> Side:
+def side(parts: ExitStack, loop: BackgroundLoop, model: Path, options: Mapping[str, Any]) -> Side:
     """An engine with the `options` of `VllmConfig`, closed with `parts`."""
     from rollout.vllm.start import start_engine
 
-    config = VllmConfig(max_num_seqs=max(PROMPTS), **options)
+    config = VllmConfig(max_num_seqs=MAX_NUM_SEQS, **options)
     engine = start_engine(
         config,
         loop=loop,
-        model_path=str(LAB_MODEL),
+        model_path=str(model),
         dtype="float32",
         max_model_tokens=MAX_PROMPT_TOKENS + LIMIT,
     )
@@ -200,12 +236,13 @@ def start_learner() -> "LearnerGroup":
     return LearnerGroup(DeepSpeedLearner(config, str(LAB_MODEL), ranks), config, ranks)
 
 
-def phase_prompts() -> dict[int, list[list[Prompt]]]:
+def phase_prompts(size: Size) -> dict[int, list[list[Prompt]]]:
     """By running sequences the prompts of each step of an epoch; no prompt is drawn twice."""
-    prompts = iter(lab_prompts(LAB, STEPS_PER_EPOCH * sum(PROMPTS.values()), MAX_PROMPT_TOKENS))
+    total = size.steps_per_epoch * sum(size.prompts.values())
+    prompts = iter(lab_prompts(LAB, total, MAX_PROMPT_TOKENS))
     return {
-        running: [[next(prompts) for _ in range(count)] for _ in range(STEPS_PER_EPOCH)]
-        for running, count in PROMPTS.items()
+        running: [[next(prompts) for _ in range(count)] for _ in range(size.steps_per_epoch)]
+        for running, count in size.prompts.items()
     }
 
 
@@ -227,20 +264,22 @@ def told(ours: Side, theirs: Side) -> str:
         f"{theirs.phases[running][-1].tokens_per_second:.0f}, drafts of "
         f"{ours.phases[running][-1].drafts.draft_length:.2f} tokens, "
         f"{ours.phases[running][-1].drafts.accepted_length:.2f} a step"
-        for running in PROMPTS
+        for running in ours.phases
     )
 
 
-def row(running: int, ours: Sequence[Phase], theirs: Sequence[Phase]) -> dict[str, Any]:
+def row(
+    running: int, ours: Sequence[Phase], theirs: Sequence[Phase], steps_per_epoch: int
+) -> dict[str, Any]:
     """What is told of one number of running sequences, from the second epoch on."""
-    first, later = slice(0, STEPS_PER_EPOCH), slice(STEPS_PER_EPOCH, None)
+    first, later = slice(0, steps_per_epoch), slice(steps_per_epoch, None)
     drafts = Acceptance()
     for phase in ours[later]:
         drafts.add(phase.drafts)
     completions = [completion for phase in ours[later] for completion in phase.completions]
     return {
         "running": running,
-        **rounded(later_ratio(ours, theirs)),
+        **rounded(ratio(ours[later], theirs[later])),
         "first_epoch": rounded(ratio(ours[first], theirs[first])),
         "ours_tokens_per_second": [round(phase.tokens_per_second) for phase in ours],
         "their_tokens_per_second": [round(phase.tokens_per_second) for phase in theirs],
@@ -250,11 +289,6 @@ def row(running: int, ours: Sequence[Phase], theirs: Sequence[Phase]) -> dict[st
         "response_tokens": round(float(np.mean([len(c.token_ids) for c in completions])), 1),
         "entropy": round(-float(np.concatenate([c.logprobs for c in completions]).mean()), 3),
     }
-
-
-def later_ratio(ours: Sequence[Phase], theirs: Sequence[Phase]) -> Ratio:
-    """The ratio of the phases from the second epoch on."""
-    return ratio(ours[STEPS_PER_EPOCH:], theirs[STEPS_PER_EPOCH:])
 
 
 def ratio(ours: Sequence[Phase], theirs: Sequence[Phase]) -> Ratio:

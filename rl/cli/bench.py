@@ -37,7 +37,11 @@ BENCHES = {
     "speculation": Bench(
         run="rl.bench.speculation:run",
         ratio_of="tokens per second from the second epoch on",
-        options={"against": ("off", "suffix", "fixed_1", "fixed_2", "fixed_4", "fixed_8")},
+        options={
+            "against": ("off", "suffix", "fixed_1", "fixed_2", "fixed_4", "fixed_8"),
+            "size": ("0.5M", "5M", "50M"),
+            "temperature": ("1.0", "2.0"),
+        },
     ),
     "tree": Bench(
         run="rl.bench.tree:run",

@@ -1,0 +1,185 @@
+"""Asynchronous runs against synchronous ones of the same seeds: accuracy given up, time won.
+
+    python scripts/staleness.py runs/staleness      # prints a table, writes results/staleness.json
+
+Every run of the folder is of one recipe that differs in `rollout.max_staleness`, its correction and
+its seed alone. A setting is non-inferior where the one-sided 95 % bound of its change in accuracy,
+over problems and seeds, is above `-MARGIN`.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+
+from rl.cli.compose import compose
+from rl.evaluate.comparison import shared_problems
+from rl.evaluate.formulas import Floats
+from rl.evaluate.outcomes import Outcomes, read_outcomes
+from scripts.code_hash import ROOT
+from scripts.make_results import json_lines
+
+RESULTS = ROOT / "results" / "staleness.json"
+MARGIN = 0.02
+RESAMPLES = 4000
+FILLING = 3
+"""First steps whose seconds are not counted: the stream fills, and the machine warms."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A finished run: its setting, its answers after training, and seconds of a step."""
+
+    staleness: int
+    correction: str
+    seed: int
+    outcomes: Outcomes
+    step_seconds: float
+    learn_seconds: float
+    step_tokens: float
+    commit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """The runs of one staleness and correction, against the synchronous ones of the same seeds.
+
+    `change` of accuracy and its lower `bound` are None for the synchronous runs themselves;
+    seconds are means of a step, `learn_seconds` those of its update alone.
+    """
+
+    staleness: int
+    correction: str
+    seeds: list[int]
+    accuracy: float
+    change: float | None
+    bound: float | None
+    non_inferior: bool | None
+    step_seconds: float
+    learn_seconds: float
+    step_tokens: float
+    commits: list[str]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("runs", type=Path, help="the folder of the finished runs")
+    options = parser.parse_args(arguments)
+    found = settings(list(finished_runs(options.runs)))
+    RESULTS.write_text(json_lines([asdict(setting) for setting in found]))
+    print("\n".join(table(found)))
+    return 0
+
+
+def finished_runs(folder: Path) -> Iterator[Run]:
+    """The runs in `folder` that have a summary."""
+    for summary in sorted(folder.glob("*/summary.json")):
+        run = summary.parent
+        told = json.loads(summary.read_text())
+        config = compose(run / "recipe.yaml", ["run.dir=''"]).config
+        rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        steps = [row for row in rows if "time/learn" in row][FILLING:]
+        yield Run(
+            staleness=config.rollout.max_staleness,
+            correction=type(config.correction).__name__.removesuffix("Config").lower(),
+            seed=told["seed"],
+            outcomes=read_outcomes(run / "eval" / f"step_{told['steps']:05d}.parquet").sampled,
+            step_seconds=fmean(row["step_time"] for row in steps),
+            learn_seconds=fmean(row["time/learn"] for row in steps),
+            step_tokens=fmean(row["step_tokens"] for row in steps),
+            commit=told["commit"],
+        )
+
+
+def settings(runs: Sequence[Run]) -> list[Setting]:
+    """Every setting with its change from the synchronous runs of its seeds.
+
+    Raises ValueError when a seed has no synchronous run.
+    """
+    synchronous = {run.seed: run for run in runs if run.staleness == 0}
+    if lacking := {run.seed for run in runs} - set(synchronous):
+        raise ValueError(f"no synchronous run of seeds {sorted(lacking)}: run them, staleness 0")
+    return [
+        setting([run for run in runs if (run.staleness, run.correction) == name], synchronous)
+        for name in sorted({(run.staleness, run.correction) for run in runs})
+    ]
+
+
+def setting(runs: Sequence[Run], synchronous: Mapping[int, Run]) -> Setting:
+    """The runs of one setting, one for each seed."""
+    change = bound = None
+    if runs[0].staleness:
+        change, bound = change_and_bound(
+            [accuracy_changes(run.outcomes, synchronous[run.seed].outcomes) for run in runs]
+        )
+    return Setting(
+        staleness=runs[0].staleness,
+        correction=runs[0].correction,
+        seeds=[run.seed for run in runs],
+        accuracy=fmean(np.nanmean(run.outcomes.accuracies) for run in runs),
+        change=change,
+        bound=bound,
+        non_inferior=None if bound is None else bound > -MARGIN,
+        step_seconds=fmean(run.step_seconds for run in runs),
+        learn_seconds=fmean(run.learn_seconds for run in runs),
+        step_tokens=fmean(run.step_tokens for run in runs),
+        commits=sorted({run.commit for run in runs}),
+    )
+
+
+def accuracy_changes(outcomes: Outcomes, base: Outcomes) -> Floats:
+    """Accuracy on each problem minus the base's on the same one [P]."""
+    mine, other = shared_problems(outcomes, base)
+    return mine.accuracies - other.accuracies
+
+
+def change_and_bound(changes: Sequence[Floats]) -> tuple[float, float]:
+    """Mean change over seeds and problems, and the 5 % quantile of its bootstrap.
+
+    `changes` are a row [P] for each seed; seeds and problems are drawn again, each by itself.
+    """
+    table = np.stack(changes)
+    rng = np.random.default_rng(0)
+    num_seeds, num_problems = table.shape
+    resampled = [
+        table[rng.integers(num_seeds, size=num_seeds)][
+            :, rng.integers(num_problems, size=num_problems)
+        ].mean()
+        for _ in range(RESAMPLES)
+    ]
+    return float(table.mean()), float(np.quantile(resampled, 0.05))
+
+
+def table(found: Sequence[Setting]) -> list[str]:
+    """Markdown, a row for each setting."""
+    lines = [
+        "| staleness | correction | seeds | accuracy | change | bound | non-inferior | "
+        "seconds a step | of the update | tokens a step |",
+        "|---" * 10 + "|",
+    ]
+    for row in found:
+        changed = ("-", "-", "-")
+        if row.change is not None and row.bound is not None:
+            verdict = "yes" if row.non_inferior else "**no**"
+            changed = (f"{row.change:+.3f}", f"{row.bound:+.3f}", verdict)
+        cells = [
+            str(row.staleness),
+            row.correction,
+            ", ".join(map(str, row.seeds)),
+            f"{row.accuracy:.3f}",
+            *changed,
+            f"{row.step_seconds:.1f}",
+            f"{row.learn_seconds:.1f}",
+            f"{row.step_tokens:.0f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
