@@ -19,7 +19,7 @@ class Joint:
 
     def __init__(self, model: Any, prefix: Tokens, depth: int, temperature: float) -> None:
         self._model = model
-        self._prefix = prefix
+        self.prefix = prefix
         self._temperature = temperature
         self._depth = depth
         self.next_tokens: dict[Tokens, NDArray[np.float64]] = {}
@@ -46,7 +46,7 @@ class Joint:
             while tokens in self.next_tokens and len(tokens) < len(beginning) + length:
                 choice = self.next_tokens[tokens] * (1 if most_likely else -1)
                 tokens = (*tokens, int(choice.argmax()))
-            rows.append(((*self._prefix, *beginning), list(tokens[len(beginning) :])))
+            rows.append(((*self.prefix, *beginning), list(tokens[len(beginning) :])))
         return rows
 
     def _texts(self) -> dict[Tokens, float]:
@@ -65,6 +65,6 @@ class Joint:
 
     @torch.inference_mode()
     def _next(self, beginnings: list[Tokens]) -> NDArray[np.float64]:
-        rows = torch.tensor([[*self._prefix, *beginning] for beginning in beginnings])
+        rows = torch.tensor([[*self.prefix, *beginning] for beginning in beginnings])
         logits = torch.cat([self._model(part).logits[:, -1] for part in rows.split(256)])
         return (logits.double() / self._temperature).softmax(-1).numpy()

@@ -5,6 +5,7 @@ Each starts a vLLM of its own.
 
 import asyncio
 import itertools
+import json
 import os
 import signal
 import socket
@@ -21,6 +22,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from data.types import Completion, Prompt
+from rl.run.history_check import history_problems
 from rollout.background import BackgroundLoop
 from rollout.config import Placement, VllmConfig
 from rollout.engine import Engine, Sampling
@@ -34,6 +36,8 @@ from rollout.vllm.replicas import Served, connect_all
 from rollout.vllm.token_guard import TOKEN_VARIABLE
 from tests.engine_fixtures import LAB, lab_prompts
 from tests.rollout.engine_contract import CONTRACT, INTERRUPTIONS, Subject
+from tests.rollout.vllm.exactness import chi_square_p_value, holm_rejects
+from tests.rollout.vllm.joint import Joint
 from tests.rollout.vllm.reference import log_prob_gap, moved
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
@@ -120,6 +124,26 @@ def lab_model():
     return AutoModelForCausalLM.from_pretrained(LAB / "short", dtype=torch.float32).eval()
 
 
+def first_tokens(loop, engine, prefix):
+    """The first tokens of 4,000 completions of the prefix at T=1.5, a seed each."""
+    prompt = Prompt(id=f"prefix-{len(prefix)}", messages=(), token_ids=prefix, answer="")
+
+    async def together(seeds):
+        return await asyncio.gather(
+            *(
+                engine.sample(
+                    prompt,
+                    Sampling(id=f"joint-{next(REQUESTS)}", limit=4, temperature=1.5, seed=seed),
+                )
+                for seed in seeds
+            )
+        )
+
+    for start in range(0, 4000, 250):
+        for completion in loop.run(together(range(start, start + 250))):
+            yield tuple(completion.token_ids.tolist())
+
+
 @pytest.mark.parametrize("clause", [*CONTRACT, *INTERRUPTIONS])
 def test_two_served_replicas_keep_the_engine_contract(pair, clause):
     clause(
@@ -131,6 +155,43 @@ def test_two_served_replicas_keep_the_engine_contract(pair, clause):
             long_limit=400,
         )
     )
+
+
+def test_served_replicas_and_an_engine_in_process_have_the_models_distribution(pair, lab_engine):
+    """Joint counts of three tokens after two short prefixes; Holm at 1 percent for each engine."""
+    text = tuple(pair.prompts[0].token_ids.tolist())
+    joints = [Joint(lab_model(), text[:length], depth=3, temperature=1.5) for length in (4, 8)]
+    served = [pair.engine.engine_of(index) for index in pair.engine.running()]
+    for loop, engine in [
+        *((pair.loop, each) for each in served),
+        (lab_engine.loop, lab_engine.engine),
+    ]:
+        p_values = [
+            chi_square_p_value(
+                joint.counts(first_tokens(loop, engine, joint.prefix)), joint.probabilities
+            )
+            for joint in joints
+        ]
+        assert not any(holm_rejects(p_values, 0.01)), p_values
+
+
+def test_a_run_on_two_served_replicas_finishes_with_its_books_balanced(tmp_path):
+    ports = [free_port(), free_port()]
+    processes = [serve(port) for port in ports]
+    urls = ",".join(f"http://127.0.0.1:{port}" for port in ports)
+    words = ["rollout.placement=remote", f"rollout.urls=[{urls}]", "num_steps=3", "log.wandb=off"]
+    words += ["evaluation.num_problems=20", f"run.dir={tmp_path / 'run'}"]
+    torchrun = Path(sys.executable).with_name("torchrun")
+    try:
+        command = [str(torchrun), "recipes/quickstart.yaml", *words]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
+    finally:
+        for process in processes:
+            process.terminate()
+            process.wait(60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert history_problems(tmp_path / "run") == []
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["steps"] == 3
 
 
 def test_published_weights_are_those_that_sample_at_both(pair):
