@@ -41,11 +41,12 @@ def load_engine(engine: Any, folder: Path, num_saved: int, scratch: Path, strict
     own = [hyperparameters(group) for group in engine.optimizer.param_groups]
     with universal(folder, num_saved, scratch), loads_universal(engine):
         engine.load_checkpoint(str(scratch), tag=CHECKPOINT_TAG)
-    # At stage 3 every group has got the first one's settings, and all share one tensor of steps.
+    # At stage 3 every group has got the first one's settings, and all share one tensor of steps,
+    # which lies on the CPU.
     for group, settings in zip(engine.optimizer.param_groups, own, strict=True):
         group |= settings
-    for state in engine.optimizer.state.values():
-        state["step"] = state["step"].clone()
+    for partition, state in engine.optimizer.state.items():
+        state["step"] = state["step"].to(partition.device, copy=True)
 
 
 @contextmanager
