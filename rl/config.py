@@ -433,6 +433,7 @@ class RunConfig:
     """Prompts of one update (P); each is sampled algorithm.group_size times."""
     deterministic: bool = False
     """A seed per completion, requests admitted together on an empty prefix cache, deterministic
-    kernels where torch has them: with the same thread counts a run repeats bit for bit."""
+    kernels where torch has them: with the same thread counts and processes a run repeats bit for
+    bit. Trees then grow in step: their segments wait for each other."""
     resume: str = ""
     """A run's folder, or `latest`; the recipe saved there wins."""

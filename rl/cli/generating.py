@@ -23,6 +23,7 @@ from rollout.scheduling.length_history import LengthHistory
 from rollout.scheduling.oversample import groups_ahead
 from rollout.supervisor import Supervisor
 from rollout.transfer import PolicyEngine
+from rollout.trees.rounds import in_step
 from rollout.trees.sampler import tree_sampling
 from rollout.windows.engine import WindowedEngine
 from rollout.windows.pool import WindowPool
@@ -54,10 +55,14 @@ def sampled_ahead(config: RunConfig) -> int:
 
 
 def group_sampling(config: RunConfig) -> SampleGroup:
-    """How the answers to a prompt are sampled: one by one, or as a tree."""
+    """How the answers to a prompt are sampled: one by one, or as a tree.
+
+    In deterministic mode the trees grow in step.
+    """
     if config.rollout.tree.depth == 1:
         return independently
-    return tree_sampling(config.rollout.tree, decoder(config))
+    trees = tree_sampling(config.rollout.tree, decoder(config))
+    return in_step(trees) if config.deterministic else trees
 
 
 def windows(config: RunConfig, engine: InterruptibleEngine) -> WindowedEngine | None:

@@ -77,11 +77,6 @@ def cut_and_tree_problems(config: RunConfig) -> list[str]:
             f"{spare} with rollout.tree.depth={rollout.tree.depth}: segments of a tree are not "
             "cut; set rollout.oversample=1 or rollout.tree.depth=1"
         )
-    if config.deterministic and tree:
-        found.append(
-            f"deterministic=true with rollout.tree.depth={rollout.tree.depth}: the order in which "
-            "segments end shapes a tree; set rollout.tree.depth=1 or deterministic=false"
-        )
     if isinstance(rollout, RecordingConfig):
         asked = {
             "tree.depth=1": tree,

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 Layout = dict[str, int | str]
 """Settings that a checkpoint's files depend on, by config key."""
@@ -11,13 +12,23 @@ CHECKPOINT_TAG = "deepspeed"
 """The folder of DeepSpeed's files beside the index."""
 
 
-def write_index(folder: Path, layout: Layout, updates: int) -> None:
-    """Names the layout and the optimizer steps that are done."""
-    (folder / INDEX).write_text(json.dumps({"layout": layout, "updates": updates}))
+class Index(NamedTuple):
+    """What a checkpoint tells before DeepSpeed's files are read."""
+
+    updates: int
+    """Optimizer steps that are done."""
+    num_ranks: int
+    """Ranks that saved it."""
 
 
-def read_index(folder: Path, layout: Layout) -> int:
-    """The optimizer steps that the checkpoint in `folder` has done.
+def write_index(folder: Path, layout: Layout, index: Index) -> None:
+    """Names the layout, the ranks and the optimizer steps that are done."""
+    saved = {"layout": {"ranks": index.num_ranks, **layout}, "updates": index.updates}
+    (folder / INDEX).write_text(json.dumps(saved))
+
+
+def read_index(folder: Path, layout: Layout) -> Index:
+    """Ranks and optimizer steps of the checkpoint in `folder`.
 
     Raises ValueError when there is no checkpoint, or one of another layout.
     """
@@ -30,4 +41,4 @@ def read_index(folder: Path, layout: Layout) -> int:
         was = ", ".join(f"{name}={saved['layout'].get(name)}" for name in differing)
         now = ", ".join(f"{name}={layout[name]}" for name in differing)
         raise ValueError(f"resume: {folder} was saved with {was}; this run has {now}")
-    return int(saved["updates"])
+    return Index(updates=int(saved["updates"]), num_ranks=int(saved["layout"]["ranks"]))

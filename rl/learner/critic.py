@@ -26,6 +26,7 @@ from rl.learner.model import enable_checkpointing
 from rl.learner.policy import padded_ids
 from rl.learner.process_group import Ranks
 from rl.learner.statistics import Statistics, reduced
+from rl.learner.universal import load_engine
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -163,9 +164,9 @@ class Critic:
         """Weights, head and optimizer; by all ranks."""
         self._engine.save_checkpoint(str(folder), tag=CHECKPOINT_TAG, save_latest=False)
 
-    def load(self, folder: Path) -> None:
-        """Restores what `save` wrote under the same layout."""
-        self._engine.load_checkpoint(str(folder), tag=CHECKPOINT_TAG)
+    def load(self, folder: Path, num_saved: int, scratch: Path) -> None:
+        """Restores what `save` wrote on `num_saved` ranks under the same layout."""
+        load_engine(self._engine, folder, num_saved, scratch, strict=True)
 
     def _call(self, rows: Sequence[TokenRow]) -> Tensor:
         values: Tensor = self._engine(pad_states(rows, self._ranks.device))

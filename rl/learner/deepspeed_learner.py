@@ -20,7 +20,7 @@ from rl.algorithms.table import policy_loss
 from rl.config import ActorCriticConfig, RunConfig
 from rl.disk import sync_tree
 from rl.learner.batch import Row, ValueRow, dummy_row
-from rl.learner.checkpoint import CHECKPOINT_TAG, Layout, read_index, write_index
+from rl.learner.checkpoint import CHECKPOINT_TAG, Index, Layout, read_index, write_index
 from rl.learner.correction import INTERPOLATIONS, correction_weights, weight_metrics
 from rl.learner.critic import Critic, Values
 from rl.learner.deterministic import use_deterministic_algorithms
@@ -42,6 +42,7 @@ from rl.learner.publish import Publisher
 from rl.learner.rng import read_generators, seed_generators, write_generators
 from rl.learner.schedule import learning_rate
 from rl.learner.statistics import reduced
+from rl.learner.universal import load_engine
 from rl.learner.weights import (
     checkpoint_weights,
     whole_weights,
@@ -202,23 +203,25 @@ class DeepSpeedLearner:
             self._critic.save(folder / CRITIC)
         write_generators(folder, self.ranks.rank)
         if self.ranks.is_first:
-            write_index(folder, self._layout(), self._updates)
+            index = Index(updates=self._updates, num_ranks=self.ranks.world_size)
+            write_index(folder, self._layout(), index)
         if self.ranks.local_rank == 0:
             sync_tree(folder)
         dist.barrier()
 
     def load(self, folder: Path) -> None:
-        """Restores what `save` wrote with the same ranks, ZeRO stage, precision and adapters.
+        """Restores what `save` wrote with the same ZeRO stage, precision and adapters.
 
+        On another number of ranks it is converted first, in a folder beside the checkpoint's.
         DeepSpeed's files are pickles: load your own checkpoints only, never a downloaded one.
         Raises ValueError when the folder holds no checkpoint, or one of another layout.
         """
-        updates = read_index(folder, self._layout())
+        updates, num_saved = read_index(folder, self._layout())
+        # Named as an unfinished checkpoint, of which a run that was killed is cleared.
+        scratch = folder.parent.with_name(f"{folder.parent.name}.universal.partial")
         if self._critic is not None:
-            self._critic.load(folder / CRITIC)
-        self._engine.load_checkpoint(
-            str(folder), tag=CHECKPOINT_TAG, load_module_strict=self._adapters is None
-        )
+            self._critic.load(folder / CRITIC, num_saved, scratch)
+        load_engine(self._engine, folder, num_saved, scratch, strict=self._adapters is None)
         self._updates = updates
         self.publish.moved()
 
@@ -229,7 +232,6 @@ class DeepSpeedLearner:
     def _layout(self) -> Layout:
         """What must not change between `save` and `load`."""
         layout: Layout = {
-            "ranks": self.ranks.world_size,
             "learner.zero_stage": self._settings.zero_stage,
             "model.dtype": self._dtype,
             "learner.lora.rank": self._settings.lora.rank,

@@ -42,7 +42,23 @@ def train_engine(model: nn.Module, learner: LearnerConfig, dtype: str) -> Any:
     engine, *_ = deepspeed.initialize(
         model=model, optimizer=optimizer, config=deepspeed_config(learner, dtype)
     )
+    if learner.zero_stage == 3:
+        begin_moments(engine)
     return engine
+
+
+def begin_moments(engine: Any) -> None:
+    """Gives a ZeRO-3 engine AdamW's state before its first step, as AdamW would at that step.
+
+    Stages 1 and 2 do so themselves. A checkpoint is saved before it where a critic warms up, and
+    DeepSpeed cannot convert one without moments (`rl.learner.universal`).
+    """
+    for partition in engine.optimizer.fp32_partitioned_groups_flat:
+        engine.optimizer.state[partition] = {
+            "step": torch.zeros((), dtype=torch.float32, device=partition.device),
+            "exp_avg": torch.zeros_like(partition),
+            "exp_avg_sq": torch.zeros_like(partition),
+        }
 
 
 def frozen_engine(policy: nn.Module, learner: LearnerConfig, dtype: str) -> Any:

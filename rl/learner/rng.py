@@ -52,8 +52,10 @@ def write_generators(folder: Path, rank: int) -> None:
 
 
 def read_generators(folder: Path, rank: int) -> None:
-    """Restores those of this rank."""
-    set_generators(decode(_path(folder, rank).read_bytes(), State))
+    """Restores those of this rank; one that the checkpoint does not know goes on as its rank 0."""
+    own = _path(folder, rank)
+    found = own if own.is_file() else _path(folder, 0)
+    set_generators(decode(found.read_bytes(), State))
 
 
 def _path(folder: Path, rank: int) -> Path:

@@ -47,13 +47,13 @@ def run_of(place: Path) -> Path:
 def identity(config: RunConfig) -> dict[str, Any]:
     """Every setting that a resumed run shares, by full key; an option's class under its group.
 
-    The number of processes decides how the learner's state is cut. In deterministic mode the
-    thread counts, as they came out, belong to it: sums of floats depend on how they are split.
+    In deterministic mode the numbers of the learner's processes and of threads, as they came out,
+    belong to it: sums of floats depend on how they are split.
     """
     leaves = _leaves("", config)
     found = {key: value for key, value in leaves if not may_change(key, MAY_CHANGE + PLACE)}
-    found["number of learner processes"] = int(os.environ.get("WORLD_SIZE", "1"))
     if config.deterministic:
+        found["number of learner processes"] = int(os.environ.get("WORLD_SIZE", "1"))
         found["learner.num_threads"] = int(os.environ.get("OMP_NUM_THREADS", "0"))
         if isinstance(config.rollout, VllmConfig):
             found["rollout.num_threads"] = num_engine_threads(config.rollout.num_threads)

@@ -177,10 +177,6 @@ TREE = TreeConfig(depth=4)
         (vllm(oversample=0.5), "rollout.oversample=0.5: set it to 1 (none) or more"),
         (vllm(oversample=math.inf), "rollout.oversample=inf: set it to 1 (none) or more"),
         (vllm(oversample=math.nan), "rollout.oversample=nan: set it to 1 (none) or more"),
-        (
-            replace(vllm(tree=TREE), deterministic=True),
-            "deterministic=true with rollout.tree.depth=4: ",
-        ),
     ],
 )
 def test_what_early_cut_and_shared_answers_exclude(config: RunConfig, problem: str) -> None:

@@ -44,6 +44,14 @@ def test_all_generators_go_on_where_they_were(tmp_path: Path) -> None:
     assert [draws() for _ in range(5)] == expected
 
 
+def test_a_rank_that_did_not_save_goes_on_as_the_first(tmp_path: Path) -> None:
+    seed_generators(3)
+    write_generators(tmp_path, rank=0)
+    expected = draws()
+    read_generators(tmp_path, rank=5)
+    assert draws() == expected
+
+
 def test_a_state_survives_the_wire() -> None:
     draws()
     state = generators()

@@ -45,11 +45,19 @@ def test_thread_counts_belong_to_a_deterministic_run(monkeypatch: pytest.MonkeyP
     assert "learner.num_threads" not in identity(RunConfig())
 
 
-def test_the_number_of_processes_belongs_to_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    saved = identity(RunConfig())
+@pytest.mark.parametrize(
+    ("deterministic", "expected"),
+    [
+        (True, ("number of learner processes=1", "number of learner processes=4")),
+        (False, ("", "")),
+    ],
+)
+def test_the_number_of_processes_belongs_to_a_deterministic_run(
+    deterministic: bool, expected: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = identity(RunConfig(deterministic=deterministic))
     monkeypatch.setenv("WORLD_SIZE", "4")
-    was, now = differences(saved, identity(RunConfig()))
-    assert (was, now) == ("number of learner processes=1", "number of learner processes=4")
+    assert differences(saved, identity(RunConfig(deterministic=deterministic))) == expected
 
 
 @pytest.mark.parametrize(

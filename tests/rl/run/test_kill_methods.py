@@ -5,6 +5,7 @@ What each has to remember by then is checked first, and that the steps after it 
 
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,13 @@ def tppo_is_in_the_middle(state: dict[str, Any], following: Rows) -> None:
     assert any(first < SAVED == last for first, last in versions), versions
 
 
+def treepo_is_in_the_middle(state: dict[str, Any], following: Rows) -> None:
+    """Answers of the next step have their first segment, of 32 tokens, in common, and then part."""
+    texts = {(row["prompt_id"], row["completion"]) for row in following if row["tokens"] > 32}
+    firsts = Counter((prompt, text[:32]) for prompt, text in texts)
+    assert max(firsts.values()) > 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """A lab recipe, the phase of update 4 in which it is killed, and what must hold by then."""
@@ -108,6 +116,13 @@ METHODS = {
             "algorithm.critic.warmup_steps=2",
         ),
         remembers="stream",
+    ),
+    # The trees of update 4 have grown; nothing of a tree outlasts its step.
+    "treepo": Method(
+        phase="score",
+        in_the_middle=treepo_is_in_the_middle,
+        overrides=("rollout.tree.depth=4", "rollout.tree.segment_tokens=32"),
+        remembers="sampler",
     ),
     "lcpo_exact": Method(phase="score", in_the_middle=lcpo_is_in_the_middle, remembers="sampler"),
 }
