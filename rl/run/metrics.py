@@ -190,6 +190,12 @@ METRICS: dict[str, Metric] = {
     "rollout/mean_running": Metric(
         "requests of training that the engine had at a time, waiting ones included", varies=True
     ),
+    "rollout/makespan": Metric(
+        "time of the step in which the engine had requests of training", "s", varies=True
+    ),
+    "rollout/tail_seconds": Metric(
+        "time of it with at most an eighth of the most requests at a time", "s", varies=True
+    ),
     # Held-out evaluation; samples at the recipe's evaluation temperature unless named greedy.
     "eval/accuracy": Metric("share correct, mean over problems of the mean over samples", "share"),
     "eval/accuracy_low": Metric("lower end of its 95 % bootstrap interval over problems", "share"),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from data.types import Completion, Finish, Group, Score
 from rollout.drafting.acceptance import Acceptance
-from rollout.timeline import Activity, idle_share, mean_running
+from rollout.timeline import Activity, idle_share, mean_running, seconds_by_running, tail_seconds
 
 Floats = NDArray[np.float64]
 
@@ -158,9 +158,12 @@ def time_metrics(seconds: Mapping[str, float], step_tokens: float) -> dict[str, 
 
 def engine_metrics(activities: Sequence[Activity], start: float, end: float) -> dict[str, float]:
     """How idle the engine was in a step of [start, end), and how many requests it had at a time."""
+    by_running = seconds_by_running(activities, start, end)
     return {
         "rollout/idle_share": idle_share(activities, start, end),
         "rollout/mean_running": mean_running(activities, start, end),
+        "rollout/makespan": sum(seconds for running, seconds in by_running.items() if running),
+        "rollout/tail_seconds": tail_seconds(by_running),
     }
 
 

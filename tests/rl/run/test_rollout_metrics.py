@@ -126,4 +126,17 @@ def test_engine_is_idle_while_the_learner_works_and_requests_are_counted_at_a_ti
     assert engine_metrics(requests, 100.0, 110.0) == {
         "rollout/idle_share": 0.5,
         "rollout/mean_running": 0.6,
+        "rollout/makespan": 5.0,
+        "rollout/tail_seconds": 0.0,
     }
+
+
+def test_the_tail_of_a_step_is_what_its_last_requests_take() -> None:
+    """Eight requests of a second, and one that goes on for three."""
+    requests = [
+        Activity(kind=Kind.GENERATE, lane="engine", name=str(n), start=0.0, end=1.0 + 3 * (n == 8))
+        for n in range(9)
+    ]
+    metrics = engine_metrics(requests, 0.0, 5.0)
+    check_names(metrics)
+    assert (metrics["rollout/makespan"], metrics["rollout/tail_seconds"]) == (4.0, 3.0)
