@@ -45,11 +45,14 @@ class Journal:
     drafts: Callable[[], Acceptance] = Acceptance
     """What became of drafts since the last call."""
     _judged_seconds: float = 0.0
+    _wasted_tokens: float = 0.0
     _seen: dict[Fate, int] = field(default_factory=dict)
     _history: list[dict[str, Any]] = field(default_factory=list)
 
     def fate(self, record: FateRecord) -> None:
         """Keeps one line of history.jsonl for the next `flush`."""
+        if record.fate is not Fate.TRAINED:
+            self._wasted_tokens += record.tokens
         row = asdict(record)
         row["prompt"] = row.pop("prompt_id")
         self._history.append(row)
@@ -68,6 +71,7 @@ class Journal:
         _, began, _ = step.spans[0]
         metrics |= engine_metrics(stretch.activities, began, stretch.end)
         metrics |= self._new_fates(fates)
+        metrics["stream/wasted_tokens"], self._wasted_tokens = self._wasted_tokens, 0.0
         metrics["time/judge"] = self._new_judging_seconds()
         metrics |= draft_metrics(self.drafts())
         self.num_tokens += metrics["step_tokens"] + sum(

@@ -135,6 +135,7 @@ METRICS: dict[str, Metric] = {
     "stream/lost_with_engine": Metric("completions lost with an engine and sampled again"),
     "stream/aborted": Metric("completions cancelled before they ended"),
     "stream/unused": Metric("completions of groups that no batch took"),
+    "stream/wasted_tokens": Metric("tokens of the completions that nothing trained on", "tokens"),
     # Drafts from history, under SkyRL's names where it has one; their lengths follow the clock.
     "vllm/train/draft_acceptance_rate": Metric(
         "accepted share of the drafted tokens", "share", varies=True
