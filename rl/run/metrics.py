@@ -146,6 +146,14 @@ METRICS: dict[str, Metric] = {
     "vllm/train/draft_acceptance_rate_pos_<k>": Metric(
         "share of the drafts of k tokens or more whose first k were accepted", "share", varies=True
     ),
+    "vllm/train/draft_num_drafts_pos_<k>": Metric("drafts of k tokens or more", varies=True),
+    "vllm/train/draft_expected_acceptance_length": Metric(
+        "draft_mean_acceptance_length as the controller expected it", "tokens", varies=True
+    ),
+    "vllm/train/draft_seconds": Metric("drafting, within time/rollout", "s", varies=True),
+    "vllm/train/draft_history_tokens": Metric(
+        "tokens that are drafted from, of 4 bytes each", "tokens", varies=True
+    ),
     "vllm/train/draft_num_draft_tokens": Metric("drafted tokens", "tokens", varies=True),
     "vllm/train/draft_num_accepted_tokens": Metric("accepted tokens", "tokens", varies=True),
     "vllm/train/draft_length": Metric(
@@ -240,6 +248,7 @@ CONDITIONS: dict[str, str] = {
     "allocation/": "allocation=gvm",
     "probe/max_logprob_gap": "rollout.probe_tokens > 0",
     "vllm/": "rollout.speculation=history",
+    "vllm/train/draft_expected_acceptance_length": "rollout.history.draft_length=0",
     "guards/restored_step": "a guard restored an earlier checkpoint",
     "time/evaluate": HELD_OUT,
     "eval/": HELD_OUT,

@@ -133,6 +133,7 @@ def draft_metrics(drafts: Acceptance) -> dict[str, float]:
     if not drafts.verifications:
         return {}
     name = "vllm/train/draft_{}".format
+    expected = {name("expected_acceptance_length"): drafts.expected_length}
     return {
         name("acceptance_rate"): drafts.draft_acceptance,
         name("mean_acceptance_length"): drafts.accepted_length,
@@ -140,6 +141,13 @@ def draft_metrics(drafts: Acceptance) -> dict[str, float]:
         name("num_accepted_tokens"): float(sum(drafts.accepted_at)),
         name("length"): drafts.draft_length,
         name("off_share"): drafts.undrafted,
+        name("seconds"): drafts.draft_seconds,
+        name("history_tokens"): float(drafts.stored_tokens),
+        **(expected if drafts.expected else {}),
+        **{
+            name(f"num_drafts_pos_{position}"): float(count)
+            for position, count in enumerate(drafts.drafted_at, 1)
+        },
         **{
             name(f"acceptance_rate_pos_{position}"): rate
             for position, rate in enumerate(drafts.survival, 1)

@@ -90,7 +90,14 @@ def test_the_order_of_groups_does_not_matter() -> None:
 
 def test_drafts_by_hand() -> None:
     """Of four steps of a completion, three drafted: 2, 2 and 1 tokens, of which 2, 0 and 1 pass."""
-    drafts = Acceptance(verifications=4, drafted_at=[3, 2], accepted_at=[2, 1])
+    drafts = Acceptance(
+        verifications=4,
+        drafted_at=[3, 2],
+        accepted_at=[2, 1],
+        expected=2.0,
+        draft_seconds=0.25,
+        stored_tokens=70,
+    )
     metrics = draft_metrics(drafts)
     check_names(metrics)
     assert {name.removeprefix("vllm/train/draft_"): value for name, value in metrics.items()} == {
@@ -100,10 +107,20 @@ def test_drafts_by_hand() -> None:
         "num_accepted_tokens": 3,
         "length": 5 / 4,
         "off_share": 1 / 4,
+        "seconds": 0.25,
+        "history_tokens": 70,
+        "expected_acceptance_length": 1 + 2 / 4,
+        "num_drafts_pos_1": 3,
+        "num_drafts_pos_2": 2,
         "acceptance_rate_pos_1": 2 / 3,
         "acceptance_rate_pos_2": 1 / 2,
     }
     assert draft_metrics(Acceptance()) == {}
+
+
+def test_what_nobody_expected_is_not_logged() -> None:
+    metrics = draft_metrics(Acceptance(verifications=4, drafted_at=[3], accepted_at=[2]))
+    assert "vllm/train/draft_expected_acceptance_length" not in metrics
 
 
 def test_step_time_is_the_sum_of_its_parts() -> None:
