@@ -245,7 +245,7 @@ CONDITIONS: dict[str, str] = {
     "rollout/trained_tokens": "the algorithm has a critic",
     "critic/": "the algorithm has a critic",
     "critic/vf_explained_var": "the algorithm has a critic, and returns differ",
-    "allocation/": "allocation=gvm",
+    "allocation/": "allocation=gvm or variance",
     "probe/max_logprob_gap": "rollout.probe_tokens > 0",
     "vllm/": "rollout.speculation=history",
     "vllm/train/draft_expected_acceptance_length": "rollout.history.draft_length=0",
