@@ -13,7 +13,7 @@ from data.memory import Record
 from data.types import Group, Prompt, Verdict
 from rl.allocation.allocation import Allocation, GradientNorms
 from rl.allocation.config import GvmConfig
-from rl.allocation.pilots import PASS_RATE, Pilots, groups_per_prompt, pass_rates
+from rl.allocation.pilots import PASS_RATE, Pilots, groups_per_prompt, pass_rate, pass_rates
 from rl.learner.batch import row_of
 from rollout.rounding import largest_remainder
 
@@ -69,10 +69,10 @@ class Gvm:
         norms: dict[str, list[float]] = {group.prompt.id: [] for group in groups}
         for row, norm in zip(rows, learner.gradient_norms(rows), strict=True):
             norms[groups[row.group].prompt.id].append(norm)
-        for prompt_id, pass_rate in pass_rates(groups, verdicts).items():
+        for prompt_id, rate in pass_rates(groups, verdicts).items():
             of_prompt = norms[prompt_id]
             norm = fmean(of_prompt) if of_prompt else 0.0
-            self._pilots.measure(prompt_id, step, {PASS_RATE: pass_rate, GRADIENT_NORM: norm})
+            self._pilots.measure(prompt_id, step, {PASS_RATE: rate, GRADIENT_NORM: norm})
         return groups_per_prompt(groups)
 
     def state(self) -> dict[str, Any]:
@@ -85,9 +85,9 @@ class Gvm:
         return gvm_counts([self._weight(record) for record in records], len(records))
 
     def _weight(self, record: Record) -> float:
-        pass_rate, norm = record[PASS_RATE], record[GRADIENT_NORM]
-        assert isinstance(pass_rate, float) and isinstance(norm, float)
-        return gvm_weight(pass_rate, norm, self._config.smoothing, self._config.power)
+        norm = record[GRADIENT_NORM]
+        assert isinstance(norm, float)
+        return gvm_weight(pass_rate(record), norm, self._config.smoothing, self._config.power)
 
 
 def build_gvm(config: GvmConfig) -> Allocation:

@@ -61,6 +61,13 @@ def pass_rates(groups: Sequence[Group], verdicts: Sequence[Sequence[Verdict]]) -
     return {prompt_id: right[prompt_id] / count for prompt_id, count in sampled.items()}
 
 
+def pass_rate(record: Record) -> float:
+    """That of a measured prompt."""
+    rate = record[PASS_RATE]
+    assert isinstance(rate, float)
+    return rate
+
+
 def groups_per_prompt(groups: Sequence[Group]) -> dict[str, float]:
     """The metric: how many groups of an update a prompt of it has, on average."""
     return {"allocation/groups_per_prompt": len(groups) / len({g.prompt.id for g in groups})}

@@ -10,7 +10,7 @@ from data.memory import Record
 from data.types import Group, Prompt, Verdict
 from rl.allocation.allocation import Allocation, GradientNorms
 from rl.allocation.config import VarianceConfig
-from rl.allocation.pilots import PASS_RATE, Pilots, groups_per_prompt, pass_rates
+from rl.allocation.pilots import PASS_RATE, Pilots, groups_per_prompt, pass_rate, pass_rates
 from rollout.scheduling.sample_counts import sample_counts
 
 
@@ -33,8 +33,8 @@ class Variance:
         learner: GradientNorms,
     ) -> dict[str, float]:
         """Counts right answers; the learner is not asked."""
-        for prompt_id, pass_rate in pass_rates(groups, verdicts).items():
-            self._pilots.measure(prompt_id, step, {PASS_RATE: pass_rate})
+        for prompt_id, rate in pass_rates(groups, verdicts).items():
+            self._pilots.measure(prompt_id, step, {PASS_RATE: rate})
         return groups_per_prompt(groups)
 
     def state(self) -> dict[str, Any]:
@@ -44,8 +44,7 @@ class Variance:
         self._pilots.load(state)
 
     def _counts(self, records: Sequence[Record]) -> list[int]:
-        rates = [record[PASS_RATE] for record in records]
-        assert all(isinstance(rate, float) for rate in rates)
+        rates = [pass_rate(record) for record in records]
         return sample_counts(rates, len(rates), least=0, most=self._most_groups)
 
 
