@@ -199,6 +199,12 @@ METRICS: dict[str, Metric] = {
     "rollout/mean_running": Metric(
         "requests of training that the engine had at a time, waiting ones included", varies=True
     ),
+    "rollout/prompt_cached_share": Metric(
+        "share of the prompts' tokens that the engine had in its cache; a continued answer's "
+        "tokens are its prompt's",
+        "share",
+        varies=True,
+    ),
     "rollout/makespan": Metric(
         "time of the step in which the engine had requests of training", "s", varies=True
     ),
@@ -247,6 +253,7 @@ CONDITIONS: dict[str, str] = {
     "critic/vf_explained_var": "the algorithm has a critic, and returns differ",
     "allocation/": "allocation=gvm or variance",
     "probe/max_logprob_gap": "rollout.probe_tokens > 0",
+    "rollout/prompt_cached_share": "rollout=vllm, and rollout.placement is not remote",
     "vllm/": "rollout.speculation=history",
     "vllm/train/draft_expected_acceptance_length": "rollout.history.draft_length=0",
     "guards/restored_step": "a guard restored an earlier checkpoint",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from data.types import Completion, Finish, Group, Score
 from rollout.drafting.acceptance import Acceptance
+from rollout.prompt_tokens import PromptTokens
 from rollout.timeline import Activity, idle_share, mean_running, seconds_by_running, tail_seconds
 
 Floats = NDArray[np.float64]
@@ -153,6 +154,11 @@ def draft_metrics(drafts: Acceptance) -> dict[str, float]:
             for position, rate in enumerate(drafts.survival, 1)
         },
     }
+
+
+def prompt_metrics(prompts: PromptTokens) -> dict[str, float]:
+    """How much of a step's prompts the engine had in its cache; nothing where it does not say."""
+    return {"rollout/prompt_cached_share": prompts.cached_share} if prompts.asked else {}
 
 
 def time_metrics(seconds: Mapping[str, float], step_tokens: float) -> dict[str, float]:

@@ -19,6 +19,7 @@ from rl.run.progress import RunProgress
 from rl.run.tracker import Tracker
 from rollout.books import Fate, FateRecord
 from rollout.drafting.acceptance import Acceptance
+from rollout.prompt_tokens import PromptTokens
 from tests.rl.builders import ADVANTAGES, GROUPS, SCORES, VERDICTS, TableEngine, verify_text
 from tests.rl.run_folders import BEFORE, PROMPTS
 
@@ -99,6 +100,16 @@ def test_drafts_of_an_evaluation_are_not_those_of_the_next_step(tmp_path: Path) 
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
     drafted = [row.get("vllm/train/draft_num_draft_tokens") for row in rows]
     assert drafted == [None, 2, 3, 4, 5, 6, None]
+
+
+def test_the_share_of_cached_prompts_is_that_of_the_step(tmp_path: Path) -> None:
+    journal = new_journal(tmp_path, None)
+    counts = (PromptTokens(asked=8, cached=n) for n in count(2))
+    journal.prompts = lambda: next(counts)
+    journal.step(step_of(1), dict.fromkeys(Fate, 0))
+    journal.step(step_of(2), dict.fromkeys(Fate, 0))
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
+    assert [row["rollout/prompt_cached_share"] for row in rows] == [2 / 8, 3 / 8]
 
 
 def test_tokens_that_nothing_trained_on_are_counted_once(tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ from rl.run.rollout_metrics import (
     draft_metrics,
     engine_metrics,
     pass_rate_std_error,
+    prompt_metrics,
     rollout_metrics,
     time_metrics,
 )
 from rollout.drafting.acceptance import Acceptance
+from rollout.prompt_tokens import PromptTokens
 from rollout.timeline import Activity, Kind
 from tests.rl.builders import completion, group, score
 
@@ -121,6 +123,13 @@ def test_drafts_by_hand() -> None:
 def test_what_nobody_expected_is_not_logged() -> None:
     metrics = draft_metrics(Acceptance(verifications=4, drafted_at=[3], accepted_at=[2]))
     assert "vllm/train/draft_expected_acceptance_length" not in metrics
+
+
+def test_prompts_in_the_cache_are_a_share_of_those_that_were_asked() -> None:
+    metrics = prompt_metrics(PromptTokens(asked=80, cached=60))
+    check_names(metrics)
+    assert metrics == {"rollout/prompt_cached_share": 0.75}
+    assert prompt_metrics(PromptTokens()) == {}
 
 
 def test_step_time_is_the_sum_of_its_parts() -> None:
