@@ -5,8 +5,9 @@
 
 The lengths are the run's own, in their order (`history.jsonl`); T(B) is fitted to the requests of
 its latest step (`timeline.jsonl`), the learner's seconds are means over its steps. `--costs` takes
-both from another run: what the simulator would have said before RUN was there. The first steps, in
-which the pipe fills, are left out on both sides.
+both from another run: what the simulator would have said before RUN was there; an asynchronous run
+needs it, for its latest step samples nothing. The first steps, in which the pipe fills, and the
+last, in which it empties, are left out.
 """
 
 import argparse
@@ -88,8 +89,9 @@ def compared(folder: Path, costs: Costs) -> tuple[Figures, Figures]:
     """The run as it was, and as it is simulated with `costs`."""
     config = read_run(folder).config
     rollout, group_size = config["rollout"], config["algorithm"]["group_size"]
-    skipped = rollout["max_staleness"] + 1
+    ahead = rollout["max_staleness"]
     steps = read_history(folder)
+    counted = steps[ahead + 1 : len(steps) - ahead]
     report = simulate(
         Cluster(
             num_replicas=rollout.get("replicas", 1),
@@ -102,9 +104,9 @@ def compared(folder: Path, costs: Costs) -> tuple[Figures, Figures]:
             num_groups=config["prompts_per_step"],
             group_size=group_size,
             lengths=replayed(trained_lengths(folder, group_size)),
-            max_staleness=rollout["max_staleness"],
+            max_staleness=ahead,
         ),
-        num_steps=len(steps) - skipped,
+        num_steps=len(counted),
         seed=0,
     )
     simulated = Figures(
@@ -112,7 +114,7 @@ def compared(folder: Path, costs: Costs) -> tuple[Figures, Figures]:
         engine_idle_share=report.engine_idle_share,
         tokens_per_second=report.tokens_per_second,
     )
-    return measured(steps[skipped:]), simulated
+    return measured(counted), simulated
 
 
 def measured(steps: Sequence[Row]) -> Figures:
@@ -131,6 +133,11 @@ def costs_of(folder: Path) -> Costs:
     config, steps = read_run(folder).config, read_history(folder)[1:]
     tokens = {line.id: line.tokens for line in lines(folder)}
     ran = admitted(requests(read_timeline(folder), tokens), config["rollout"]["max_num_seqs"])
+    if not any(each.num_tokens for each in ran):
+        raise ValueError(
+            f"{folder}: its latest step holds no request from beginning to end, as the last steps "
+            "of an asynchronous run do; give the folder of a synchronous one as --costs"
+        )
     base, slope = fitted_decode(ran)
     learning = fmean(row["time/learn"] for row in steps)
     beside = fmean(row["time/score"] + row.get("time/probe", 0.0) for row in steps)

@@ -68,6 +68,27 @@ def test_costs_may_be_those_of_another_run(tmp_path: Path) -> None:
     assert simulated.seconds_per_step == pytest.approx(84.0, rel=1e-3)
 
 
+def test_a_run_whose_latest_step_sampled_nothing_takes_the_costs_of_another(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    (folder / "timeline.jsonl").write_bytes(b"")
+    with pytest.raises(ValueError, match="give the folder of a synchronous one as --costs"):
+        costs_of(folder)
+
+
+def test_steps_that_fill_the_pipe_and_empty_it_are_not_counted(tmp_path: Path) -> None:
+    """At staleness 1 of six steps: the first two, and the last one, which took no time."""
+    folder = write_run(tmp_path / "run")
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
+    recipe["rollout"]["max_staleness"] = 1
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    rows = [json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])] * 6
+    seconds = [900.0, 900.0, 30.0, 40.0, 50.0, 0.0]
+    steps = [{**row, "step_time": taken} for row, taken in zip(rows, seconds, strict=True)]
+    (folder / "metrics.jsonl").write_text("\n".join(json.dumps(step) for step in steps))
+    measured, _ = compared(folder, costs_of(folder))
+    assert measured.seconds_per_step == 40.0
+
+
 def test_only_what_was_trained_on_is_replayed(tmp_path: Path) -> None:
     lengths = trained_lengths(write_run(tmp_path / "run"), 2)
     assert lengths.tolist() == [[10, 30]] * 3
