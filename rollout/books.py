@@ -41,7 +41,8 @@ class Fate(StrEnum):
 class FateRecord:
     """A line of history.jsonl: how a completion ended, without its text.
 
-    `versions` (oldest, newest weight version) and `finish` are None when it never ended.
+    `versions` (oldest, newest weight version) and `finish` are None when it never ended, `tokens`
+    that were sampled for it are then unknown and count as 0.
     """
 
     id: str
@@ -49,6 +50,7 @@ class FateRecord:
     step: int
     versions: tuple[int, int] | None
     finish: Finish | None
+    tokens: int
     fate: Fate
 
 
@@ -58,6 +60,7 @@ class _Entry:
     step: int
     versions: tuple[int, int] | None = None
     finish: Finish | None = None
+    tokens: int = 0
 
 
 class Books:
@@ -107,6 +110,7 @@ class Books:
         """The engine returned it; it is still to be judged."""
         entry = self._running[completion.id]
         entry.finish = completion.finish
+        entry.tokens = completion.num_tokens
         if len(completion.token_ids):
             entry.versions = completion.weight_versions
 
@@ -129,6 +133,7 @@ class Books:
                 step=entry.step,
                 versions=entry.versions,
                 finish=entry.finish,
+                tokens=entry.tokens,
                 fate=fate,
             )
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from rollout.drafting.acceptance import Acceptance
 from rollout.engine import MortalEngine
+from rollout.prompt_tokens import PromptTokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,6 +73,11 @@ class PolicyEngine(MortalEngine, Protocol):
 
     def draft_acceptance(self) -> Acceptance:
         """What became of the drafts from history since the last call. Blocks."""
+        ...
+
+    def prompt_tokens(self) -> PromptTokens:
+        """The prompts that were answered since the last call; none of an engine without a cache
+        of them, or that does not say what it found there."""
         ...
 
     def admit_together(self) -> None:

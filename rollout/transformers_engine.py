@@ -20,6 +20,7 @@ from data.types import Completion, Prompt
 from rollout.drafting.acceptance import Acceptance
 from rollout.engine import EngineError, EngineLost, Sampling
 from rollout.fingerprint import fingerprint
+from rollout.prompt_tokens import PromptTokens
 from rollout.transfer import NamedTensors
 from rollout.transformers_batch import Batch
 from rollout.transformers_rows import Ended, Job, never_begun
@@ -144,6 +145,10 @@ class TransformersEngine:
     def draft_acceptance(self) -> Acceptance:
         """Nothing is drafted."""
         return Acceptance()
+
+    def prompt_tokens(self) -> PromptTokens:
+        """Nothing is kept of a prompt that is answered."""
+        return PromptTokens()
 
     async def close(self) -> None:
         await asyncio.to_thread(self.shutdown)

@@ -6,15 +6,26 @@ from rl.config import AllocationConfig
 
 
 @dataclass(kw_only=True)
-class GvmConfig(AllocationConfig):
+class PilotConfig(AllocationConfig):
+    """Base of the allocations that learn from a prompt's last update (`rl.allocation.pilots`)."""
+
+    refresh_steps: int = 10
+    """Steps after which a pilot is old: the policy has changed (GVM's code: about every 10)."""
+
+    def problems(self) -> list[str]:
+        if self.refresh_steps >= 1:
+            return []
+        return [f"allocation.refresh_steps={self.refresh_steps}: set it to 1 or more"]
+
+
+@dataclass(kw_only=True)
+class GvmConfig(PilotConfig):
     """`allocation: gvm`."""
 
     smoothing: float = 1e-3
     """Keeps prompts that are almost never solved from taking everything (the code's alpha)."""
     power: float = 2.0
     """How fast those prompts lose their groups (the code's beta)."""
-    refresh_steps: int = 10
-    """Steps after which a pilot is old: the policy has changed (the code: about every 10)."""
 
     def problems(self) -> list[str]:
         found = []
@@ -23,6 +34,18 @@ class GvmConfig(AllocationConfig):
                 f"allocation.smoothing={self.smoothing}, allocation.power={self.power}: set 0 or "
                 "more, and 1 or more"
             )
-        if self.refresh_steps < 1:
-            found.append(f"allocation.refresh_steps={self.refresh_steps}: set it to 1 or more")
+        return found + super().problems()
+
+
+@dataclass(kw_only=True)
+class VarianceConfig(PilotConfig):
+    """`allocation: variance`."""
+
+    most_groups: int = 4
+    """Groups of one prompt in an update, at most."""
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if self.most_groups < 1:
+            found.append(f"allocation.most_groups={self.most_groups}: set it to 1 or more")
         return found

@@ -5,20 +5,20 @@ what it allocated. Here the pilot is the last group of a prompt that was trained
 without one, or whose one is old, is given a single group, which is its pilot.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from data.memory import PromptMemory, Record
+from data.memory import Record
 from data.types import Group, Prompt, Verdict
 from rl.allocation.allocation import Allocation, GradientNorms
 from rl.allocation.config import GvmConfig
+from rl.allocation.pilots import PASS_RATE, Pilots, groups_per_prompt, pass_rate, pass_rates
 from rl.learner.batch import row_of
 from rollout.rounding import largest_remainder
 
-PASS_RATE, GRADIENT_NORM, MEASURED = "gvm_pass_rate", "gvm_gradient_norm", "gvm_step"
-"""Names in a prompt's record: p_i, G_i, and the step that they were measured at."""
+GRADIENT_NORM = "gvm_gradient_norm"
+"""The name of G_i in a prompt's record."""
 
 
 def gvm_weight(pass_rate: float, gradient_norm: float, smoothing: float, power: float) -> float:
@@ -46,16 +46,11 @@ class Gvm:
 
     def __init__(self, config: GvmConfig) -> None:
         self._config = config
-        self._memory = PromptMemory()
+        self._pilots = Pilots(config.refresh_steps)
 
     def allocate(self, prompts: Sequence[Prompt], step: int) -> list[Prompt]:
-        """One group for every prompt without a fresh pilot; the others share what is left."""
-        measured = [prompt for prompt in prompts if self._is_fresh(prompt, step)]
-        pilots = [prompt for prompt in prompts if not self._is_fresh(prompt, step)]
-        if not measured:
-            return pilots
-        counts = gvm_counts([self._weight(prompt) for prompt in measured], len(measured))
-        return pilots + [p for p, n in zip(measured, counts, strict=True) for _ in range(n)]
+        """See `Pilots.allocate`; in proportion to the weights of GVM."""
+        return self._pilots.allocate(prompts, step, self._counts)
 
     def observe(
         self,
@@ -74,31 +69,25 @@ class Gvm:
         norms: dict[str, list[float]] = {group.prompt.id: [] for group in groups}
         for row, norm in zip(rows, learner.gradient_norms(rows), strict=True):
             norms[groups[row.group].prompt.id].append(norm)
-        sampled = Counter(group.prompt.id for group in groups for _ in group.completions)
-        for prompt_id, of_prompt in norms.items():
-            record: Record = {
-                PASS_RATE: len(of_prompt) / sampled[prompt_id],
-                GRADIENT_NORM: fmean(of_prompt) if of_prompt else 0.0,
-                MEASURED: step,
-            }
-            self._memory.update(prompt_id, record)
-        return {"allocation/groups_per_prompt": len(groups) / len(norms)}
+        for prompt_id, rate in pass_rates(groups, verdicts).items():
+            of_prompt = norms[prompt_id]
+            norm = fmean(of_prompt) if of_prompt else 0.0
+            self._pilots.measure(prompt_id, step, {PASS_RATE: rate, GRADIENT_NORM: norm})
+        return groups_per_prompt(groups)
 
     def state(self) -> dict[str, Any]:
-        return self._memory.state()
+        return self._pilots.state()
 
     def load(self, state: dict[str, Any]) -> None:
-        self._memory.load(state)
+        self._pilots.load(state)
 
-    def _is_fresh(self, prompt: Prompt, step: int) -> bool:
-        measured = self._memory.get(prompt.id).get(MEASURED)
-        return isinstance(measured, int) and step - measured <= self._config.refresh_steps
+    def _counts(self, records: Sequence[Record]) -> list[int]:
+        return gvm_counts([self._weight(record) for record in records], len(records))
 
-    def _weight(self, prompt: Prompt) -> float:
-        record = self._memory.get(prompt.id)
-        pass_rate, norm = record[PASS_RATE], record[GRADIENT_NORM]
-        assert isinstance(pass_rate, float) and isinstance(norm, float)
-        return gvm_weight(pass_rate, norm, self._config.smoothing, self._config.power)
+    def _weight(self, record: Record) -> float:
+        norm = record[GRADIENT_NORM]
+        assert isinstance(norm, float)
+        return gvm_weight(pass_rate(record), norm, self._config.smoothing, self._config.power)
 
 
 def build_gvm(config: GvmConfig) -> Allocation:

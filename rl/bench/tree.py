@@ -23,6 +23,7 @@ from rl.bench.lab import lab_model, lab_prompts
 from rollout.background import BackgroundLoop
 from rollout.config import VllmConfig
 from rollout.engine import SampleGroup, independently
+from rollout.prompt_tokens import PromptTokens
 from rollout.samplings import Request, StreamSettings
 from rollout.stream import Judged, Stream
 from rollout.trees.config import FallbackAt, TreeConfig
@@ -60,14 +61,8 @@ class Contender:
     name: str
     sample_group: SampleGroup
     judged: list[Judged] = field(default_factory=list)
-    tokens_asked: int = 0
-    """Of all prompts of its requests, a path's tokens included."""
-    tokens_cached: int = 0
-    """Those of them that the engine found in its prefix cache."""
-
-    @property
-    def hit_rate(self) -> float:
-        return self.tokens_cached / self.tokens_asked
+    prompts: PromptTokens = field(default_factory=PromptTokens)
+    """Of all its requests, a path's tokens included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +78,11 @@ class Bench:
 
     def tokens_per_leaf(self, contender: Contender, number: int) -> float:
         """Samples a group of each prompt; round 0 is not kept."""
-        asked, cached = self.engine.tokens_asked, self.engine.tokens_cached
+        self.engine.prompt_tokens()
         judged = self._sampled(contender.sample_group, number)
         if number:
             contender.judged += judged
-            contender.tokens_asked += self.engine.tokens_asked - asked
-            contender.tokens_cached += self.engine.tokens_cached - cached
+            contender.prompts.add(self.engine.prompt_tokens())
         per_leaf = sampled_tokens_per_leaf([each.group for each in judged])
         logger.info("round %d, %s: %.1f tokens per leaf", number, contender.name, per_leaf)
         return per_leaf
@@ -188,6 +182,6 @@ def described(contender: Contender) -> dict[str, float]:
         "leaf_tokens": fmean(length for group in groups for length in group.lengths),
         "saved_share": saved_share(groups),
         "accuracy": fmean(bool(v.correct) for each in contender.judged for v in each.verdicts),
-        "prefix_cache_hit_rate": contender.hit_rate,
+        "prefix_cache_hit_rate": contender.prompts.cached_share,
     }
     return {name: round(value, 4) for name, value in figures.items()}

@@ -56,7 +56,7 @@ from rl.algorithms.config import (
     TruncatedConfig,
 )
 from rl.algorithms.table import ACTOR_CRITICS, ALGORITHMS
-from rl.allocation.config import GvmConfig
+from rl.allocation.config import GvmConfig, VarianceConfig
 from rl.config import (
     AllocationConfig,
     ConstantLimitConfig,
@@ -168,6 +168,7 @@ GROUPS: Groups = {
     "allocation": {
         "uniform": Option(AllocationConfig, "rl.allocation.uniform:build_uniform"),
         "gvm": Option(GvmConfig, "rl.allocation.gvm:build_gvm"),
+        "variance": Option(VarianceConfig, "rl.allocation.variance:build_variance"),
     },
     "rollout": {
         "vllm": Option(VllmConfig, "rollout.vllm.replicas:start_rollout"),

@@ -11,7 +11,7 @@ from rewards.gates.none import NoGateConfig
 from rewards.length.o1_pruner import O1PrunerConfig as O1PrunerRewardConfig
 from rl.algorithms.config import A3poConfig, CorrectionConfig
 from rl.algorithms.o1_pruner import O1PrunerConfig
-from rl.allocation.config import GvmConfig
+from rl.allocation.config import GvmConfig, PilotConfig
 from rl.cli.budget_problems import budget_problems
 from rl.cli.machine import Machine, chosen_placement
 from rl.cli.options import asks_for, option_name
@@ -192,19 +192,19 @@ def _resume(config: RunConfig) -> list[str]:
 
 
 def _allocation(config: RunConfig) -> list[str]:
-    """What GVM measures with: the learner's whole output matrix, and prompts that are sampled."""
-    if not isinstance(config.allocation, GvmConfig):
+    """What pilots are: prompts that are sampled; GVM also reads the learner's output matrix."""
+    if not isinstance(config.allocation, PilotConfig):
         return []
     found = []
-    if config.learner.zero_stage == 3:
+    if isinstance(config.allocation, GvmConfig) and config.learner.zero_stage == 3:
         found.append(
             "allocation=gvm with learner.zero_stage=3: gradient norms are read off the whole "
             "output matrix; set learner.zero_stage=2 or allocation=uniform"
         )
     if isinstance(config.rollout, RecordingConfig):
         found.append(
-            "allocation=gvm with recorded answers: each prompt has those that were recorded; set "
-            "allocation=uniform"
+            f"allocation={option_name('allocation', config.allocation)} with recorded answers: "
+            "each prompt has those that were recorded; set allocation=uniform"
         )
     return found
 

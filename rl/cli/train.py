@@ -162,6 +162,7 @@ def run_job(
         pool = start_pool(parts, config.verifier, host.loop)
         journal.judging_seconds = lambda: pool.busy_seconds
         journal.drafts = draft_counts(config, engine)
+        journal.prompts = lambda: engine.engine.prompt_tokens()
         verifier = build_verifier(config, pool)
         verify = training_verifier(config, pool, verifier)
         recorded = references(job, engine, verify, learner)

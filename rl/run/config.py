@@ -78,6 +78,16 @@ class GuardsConfig:
     )
     """The same over tokens that older weights sampled, less the engine's part. On the lab an update
     moves the policy by 0.002; two updates, 0.016, cost plain GRPO accuracy (LOG.md)."""
+    mismatch_shift: GuardConfig = field(
+        default_factory=partial(GuardConfig, threshold=3.0, action=GuardAction.warn)
+    )
+    """The k3 of `engine_mismatch` against its own past, in standard deviations of the steps before
+    the window: what is small and new."""
+    useless_drafts: GuardConfig = field(
+        default_factory=partial(GuardConfig, threshold=1.05, action=GuardAction.warn)
+    )
+    """Tokens that a step of a completion gives where there is a draft: 1 is what it gives without,
+    1.05 hardly pays for drafting."""
 
     def problems(self) -> list[str]:
         found = []

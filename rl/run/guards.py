@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import stdev
 
 from rl.run.config import GuardAction, GuardsConfig
 
@@ -28,6 +29,19 @@ FALSE_ALARMS = 0.01
 LOSS_AND_GRADIENT = ("loss", "grad_norm")
 RESTORED = "guards/restored_step"
 K3_FRESH, K3_STALE = "sampling/k3_kl_fresh", "sampling/k3_kl_stale"
+
+FEWEST_TO_SHIFT = 8
+"""Steps before the window from which the usual gap of engine and learner is known."""
+
+NEGLIGIBLE_K3 = 1e-6
+"""Nats a token, a ten-thousandth of what `engine_mismatch` allows: rounding may grow tenfold."""
+
+ACCEPTED_LENGTH, DRAFTS_OFF = (
+    "vllm/train/draft_mean_acceptance_length",
+    "vllm/train/draft_off_share",
+)
+MOST_OFF = 0.5
+"""Share of the steps without drafts above which drafts that fail cost next to nothing."""
 
 
 class GuardError(RuntimeError):
@@ -192,6 +206,43 @@ def stale_policy(history: History, setting: Setting) -> str | None:
     )
 
 
+def mismatch_shift(history: History, setting: Setting) -> str | None:
+    """The window's k3 of `engine_mismatch` is above m + threshold s of the steps before it.
+
+    m and s are their mean and standard deviation, of at least `FEWEST_TO_SHIFT` steps.
+    """
+    values = [row[K3_FRESH] for row in history if K3_FRESH in row]
+    earlier = values[: -setting.window]
+    if len(earlier) < FEWEST_TO_SHIFT:
+        return None
+    now, usual, spread = mean(values[-setting.window :]), mean(earlier), stdev(earlier)
+    if not now > max(usual + setting.threshold * spread, NEGLIGIBLE_K3):
+        return None
+    return (
+        f"engine and learner differ by k3 {now:.3g} nats a token with the same weights, over the "
+        f"last {setting.window} steps; it was {usual:.3g} +- {spread:.2g} in the {len(earlier)} "
+        f"before (allowed {setting.threshold:g} standard deviations more)"
+    )
+
+
+def useless_drafts(history: History, setting: Setting) -> str | None:
+    """Where there is a draft, a step of a completion gives fewer than `threshold` tokens.
+
+    Asked while at most `MOST_OFF` of the steps of the window are without one: the controller turns
+    drafts off that do not pay, and probes now and then.
+    """
+    off = latest_mean(history, setting, DRAFTS_OFF)
+    if not off <= MOST_OFF:
+        return None
+    drafted = 1 + (latest_mean(history, setting, ACCEPTED_LENGTH) - 1) / (1 - off)
+    if not drafted < setting.threshold:
+        return None
+    return (
+        f"{drafted:.3g} tokens for a step of the engine where there is a draft, one of them "
+        f"without its help, over the last {setting.window} steps (at least {setting.threshold:g})"
+    )
+
+
 def latest_mean(history: History, setting: Setting, name: str) -> float:
     """Mean of a column over the steps of the window that have it; NaN where none has."""
     values = [row[name] for row in history[-setting.window :] if name in row]
@@ -288,6 +339,19 @@ GUARDS: dict[str, Guard] = {
         "weights that move far while their samples wait: large updates, or old tokens",
         "lower rollout.max_staleness or learner.learning_rate; correction=icepop, k3 or opsm masks "
         "what is too far off",
+    ),
+    "mismatch_shift": Guard(
+        mismatch_shift,
+        "an engine that has changed during the run: weights that did not arrive, another kernel, "
+        "drafts that are verified wrongly",
+        "compare with rollout.speculation=none, and set rollout.probe_tokens>0 to name the "
+        "parameters that differ",
+    ),
+    "useless_drafts": Guard(
+        useless_drafts,
+        "drafts of another policy than the one that samples, or a history of other prompts",
+        "set rollout.history.draft_length=0, which drafts where it pays, or "
+        "rollout.speculation=none",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""`history.jsonl`: id, versions, finish and fate of every completion of a run; never its text."""
+"""`history.jsonl`: id, versions, finish, tokens and fate of every completion; never its text."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-FIELDS = frozenset({"id", "prompt", "step", "versions", "finish", "fate"})
+FIELDS = frozenset({"id", "prompt", "step", "versions", "finish", "tokens", "fate"})
 
 
 def append_history(folder: Path, records: Iterable[Mapping[str, Any]]) -> None:

@@ -13,12 +13,19 @@ from rl.run.guards import Watch
 from rl.run.history import append_history
 from rl.run.loop import Step
 from rl.run.progress import RunProgress
-from rl.run.rollout_metrics import draft_metrics, engine_metrics, rollout_metrics, time_metrics
+from rl.run.rollout_metrics import (
+    draft_metrics,
+    engine_metrics,
+    prompt_metrics,
+    rollout_metrics,
+    time_metrics,
+)
 from rl.run.stopwatch import seconds_of
 from rl.run.timeline import learner_activities, write_timeline
 from rl.run.tracker import Tracker
 from rollout.books import Fate, FateRecord
 from rollout.drafting.acceptance import Acceptance
+from rollout.prompt_tokens import PromptTokens
 from rollout.watched import Stretch
 
 FATE_METRICS = {fate: f"stream/{fate.value}" for fate in Fate} | {
@@ -44,12 +51,17 @@ class Journal:
     """What the engine ran for training since the last call."""
     drafts: Callable[[], Acceptance] = Acceptance
     """What became of drafts since the last call."""
+    prompts: Callable[[], PromptTokens] = PromptTokens
+    """The prompts that the engine answered since the last call."""
     _judged_seconds: float = 0.0
+    _wasted_tokens: float = 0.0
     _seen: dict[Fate, int] = field(default_factory=dict)
     _history: list[dict[str, Any]] = field(default_factory=list)
 
     def fate(self, record: FateRecord) -> None:
         """Keeps one line of history.jsonl for the next `flush`."""
+        if record.fate is not Fate.TRAINED:
+            self._wasted_tokens += record.tokens
         row = asdict(record)
         row["prompt"] = row.pop("prompt_id")
         self._history.append(row)
@@ -68,8 +80,10 @@ class Journal:
         _, began, _ = step.spans[0]
         metrics |= engine_metrics(stretch.activities, began, stretch.end)
         metrics |= self._new_fates(fates)
+        metrics["stream/wasted_tokens"], self._wasted_tokens = self._wasted_tokens, 0.0
         metrics["time/judge"] = self._new_judging_seconds()
         metrics |= draft_metrics(self.drafts())
+        metrics |= prompt_metrics(self.prompts())
         self.num_tokens += metrics["step_tokens"] + sum(
             len(group.prompt.token_ids) * len(group.completions) for group in step.groups
         )
@@ -111,10 +125,11 @@ class Journal:
         self.base = self.base or evaluation
         append_metrics(self.folder, step, metrics)
         write_evaluation(self.folder, step, evaluation)
-        # What is judged, idle or drafted during an evaluation is not the next step's.
+        # What is judged, idle, drafted or asked during an evaluation is not the next step's.
         self._new_judging_seconds()
         self.engine_stretch()
         self.drafts()
+        self.prompts()
         self.tracker.log(step, metrics)
         self.tracker.table(
             step, "eval/completions", shown_rows(step, evaluation, self.log.table_rows)

@@ -135,6 +135,7 @@ METRICS: dict[str, Metric] = {
     "stream/lost_with_engine": Metric("completions lost with an engine and sampled again"),
     "stream/aborted": Metric("completions cancelled before they ended"),
     "stream/unused": Metric("completions of groups that no batch took"),
+    "stream/wasted_tokens": Metric("tokens of the completions that nothing trained on", "tokens"),
     # Drafts from history, under SkyRL's names where it has one; their lengths follow the clock.
     "vllm/train/draft_acceptance_rate": Metric(
         "accepted share of the drafted tokens", "share", varies=True
@@ -144,6 +145,14 @@ METRICS: dict[str, Metric] = {
     ),
     "vllm/train/draft_acceptance_rate_pos_<k>": Metric(
         "share of the drafts of k tokens or more whose first k were accepted", "share", varies=True
+    ),
+    "vllm/train/draft_num_drafts_pos_<k>": Metric("drafts of k tokens or more", varies=True),
+    "vllm/train/draft_expected_acceptance_length": Metric(
+        "draft_mean_acceptance_length as the controller expected it", "tokens", varies=True
+    ),
+    "vllm/train/draft_seconds": Metric("drafting, within time/rollout", "s", varies=True),
+    "vllm/train/draft_history_tokens": Metric(
+        "tokens that are drafted from, of 4 bytes each", "tokens", varies=True
     ),
     "vllm/train/draft_num_draft_tokens": Metric("drafted tokens", "tokens", varies=True),
     "vllm/train/draft_num_accepted_tokens": Metric("accepted tokens", "tokens", varies=True),
@@ -190,6 +199,18 @@ METRICS: dict[str, Metric] = {
     "rollout/mean_running": Metric(
         "requests of training that the engine had at a time, waiting ones included", varies=True
     ),
+    "rollout/prompt_cached_share": Metric(
+        "share of the prompts' tokens that the engine had in its cache; a continued answer's "
+        "tokens are its prompt's",
+        "share",
+        varies=True,
+    ),
+    "rollout/makespan": Metric(
+        "time of the step in which the engine had requests of training", "s", varies=True
+    ),
+    "rollout/tail_seconds": Metric(
+        "time of it with at most an eighth of the most requests at a time", "s", varies=True
+    ),
     # Held-out evaluation; samples at the recipe's evaluation temperature unless named greedy.
     "eval/accuracy": Metric("share correct, mean over problems of the mean over samples", "share"),
     "eval/accuracy_low": Metric("lower end of its 95 % bootstrap interval over problems", "share"),
@@ -230,9 +251,11 @@ CONDITIONS: dict[str, str] = {
     "rollout/trained_tokens": "the algorithm has a critic",
     "critic/": "the algorithm has a critic",
     "critic/vf_explained_var": "the algorithm has a critic, and returns differ",
-    "allocation/": "allocation=gvm",
+    "allocation/": "allocation=gvm or variance",
     "probe/max_logprob_gap": "rollout.probe_tokens > 0",
+    "rollout/prompt_cached_share": "rollout=vllm, and rollout.placement is not remote",
     "vllm/": "rollout.speculation=history",
+    "vllm/train/draft_expected_acceptance_length": "rollout.history.draft_length=0",
     "guards/restored_step": "a guard restored an earlier checkpoint",
     "time/evaluate": HELD_OUT,
     "eval/": HELD_OUT,

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from data.types import Completion, Finish, Group, Score
 from rollout.drafting.acceptance import Acceptance
-from rollout.timeline import Activity, idle_share, mean_running
+from rollout.prompt_tokens import PromptTokens
+from rollout.timeline import Activity, idle_share, mean_running, seconds_by_running, tail_seconds
 
 Floats = NDArray[np.float64]
 
@@ -133,6 +134,7 @@ def draft_metrics(drafts: Acceptance) -> dict[str, float]:
     if not drafts.verifications:
         return {}
     name = "vllm/train/draft_{}".format
+    expected = {name("expected_acceptance_length"): drafts.expected_length}
     return {
         name("acceptance_rate"): drafts.draft_acceptance,
         name("mean_acceptance_length"): drafts.accepted_length,
@@ -140,11 +142,23 @@ def draft_metrics(drafts: Acceptance) -> dict[str, float]:
         name("num_accepted_tokens"): float(sum(drafts.accepted_at)),
         name("length"): drafts.draft_length,
         name("off_share"): drafts.undrafted,
+        name("seconds"): drafts.draft_seconds,
+        name("history_tokens"): float(drafts.stored_tokens),
+        **(expected if drafts.expected else {}),
+        **{
+            name(f"num_drafts_pos_{position}"): float(count)
+            for position, count in enumerate(drafts.drafted_at, 1)
+        },
         **{
             name(f"acceptance_rate_pos_{position}"): rate
             for position, rate in enumerate(drafts.survival, 1)
         },
     }
+
+
+def prompt_metrics(prompts: PromptTokens) -> dict[str, float]:
+    """How much of a step's prompts the engine had in its cache; nothing where it does not say."""
+    return {"rollout/prompt_cached_share": prompts.cached_share} if prompts.asked else {}
 
 
 def time_metrics(seconds: Mapping[str, float], step_tokens: float) -> dict[str, float]:
@@ -158,9 +172,12 @@ def time_metrics(seconds: Mapping[str, float], step_tokens: float) -> dict[str, 
 
 def engine_metrics(activities: Sequence[Activity], start: float, end: float) -> dict[str, float]:
     """How idle the engine was in a step of [start, end), and how many requests it had at a time."""
+    by_running = seconds_by_running(activities, start, end)
     return {
         "rollout/idle_share": idle_share(activities, start, end),
         "rollout/mean_running": mean_running(activities, start, end),
+        "rollout/makespan": sum(seconds for running, seconds in by_running.items() if running),
+        "rollout/tail_seconds": tail_seconds(by_running),
     }
 
 

@@ -8,17 +8,26 @@ class Acceptance:
     """Counts over verifications, one for each request and step after its first token.
 
     `drafted_at[j]` verifications had a draft of more than j tokens; `accepted_at[j]` of them
-    accepted more than j.
+    accepted more than j. Beside them what was foreseen and what it took: `expected` accepted tokens
+    (0 where nobody foresees), `draft_seconds`, and the `stored_tokens` that are drafted from.
     """
 
     verifications: int = 0
     drafted_at: list[int] = field(default_factory=list)
     accepted_at: list[int] = field(default_factory=list)
+    expected: float = 0.0
+    draft_seconds: float = 0.0
+    stored_tokens: int = 0
 
     @property
     def accepted_length(self) -> float:
         """tau = 1 + accepted / verifications: tokens per step of a request, its bonus included."""
         return 1 + sum(self.accepted_at) / max(1, self.verifications)
+
+    @property
+    def expected_length(self) -> float:
+        """The tau that was foreseen."""
+        return 1 + self.expected / max(1, self.verifications)
 
     @property
     def draft_acceptance(self) -> float:
@@ -44,6 +53,9 @@ class Acceptance:
     def add(self, other: "Acceptance") -> None:
         """Counts in what `other` has counted."""
         self.verifications += other.verifications
+        self.expected += other.expected
+        self.draft_seconds += other.draft_seconds
+        self.stored_tokens += other.stored_tokens
         self._reach(len(other.drafted_at))
         for position, (drafted, accepted) in enumerate(
             zip(other.drafted_at, other.accepted_at, strict=True)

@@ -14,7 +14,13 @@ import numpy as np
 from rollout.drafting import cold_start
 from rollout.drafting.acceptance_model import AcceptanceModel, Proposal
 from rollout.drafting.budget import Budget
-from rollout.drafting.goodput import Counts, admitted, goodputs, survivals
+from rollout.drafting.goodput import (
+    Counts,
+    admitted,
+    expected_accepted,
+    goodputs,
+    survivals,
+)
 from rollout.drafting.step_cost import Floats, StepCostTable
 from rollout.drafting.step_times import FEWEST_STEPS, StepTimes
 
@@ -64,13 +70,16 @@ class Controller:
         else:
             num_slots = self._num_slots(table, proposal, survival)
             kept = admitted(survival, proposal.lengths, num_slots)
-        self._last = _Decision(proposal=proposal, kept=kept)
+        self._last = _Decision(proposal=proposal, kept=kept, survival=survival)
         return kept
 
-    def observe(self, outcome: Outcome) -> None:
-        """Learns from the step that the last `decide` shaped, if there was one."""
+    def observe(self, outcome: Outcome) -> float:
+        """Learns from the step that the last `decide` shaped, if there was one.
+
+        Returns how many accepted tokens it had expected of the rows that are still there.
+        """
         if self._last is None:
-            return
+            return 0.0
         proposal, kept = self._last.proposal, self._last.kept
         self._acceptance.observe(proposal, kept, outcome.accepted)
         beside = int(kept.sum()) + outcome.prompt_tokens
@@ -79,6 +88,8 @@ class Controller:
             # A prompt token costs as a draft does: one more token that the step computes.
             self._times.observe(len(kept), beside, outcome.seconds)
         self._cold_length = cold_start.next_length(self._cold_length, outcome.accepted, kept)
+        present = np.where(outcome.accepted >= 0, kept, 0)
+        return expected_accepted(self._last.survival, proposal.lengths, present)
 
     def weights_changed(self) -> None:
         """The policy has new weights: acceptance is less certain, and worth a look at once."""
@@ -90,7 +101,7 @@ class Controller:
         if self._times.table() is not None:
             self._budget.pass_by()
         kept = np.zeros_like(proposal.lengths)
-        self._last = _Decision(proposal=proposal, kept=kept)
+        self._last = _Decision(proposal=proposal, kept=kept, survival=np.zeros(0))
         return kept
 
     def _num_slots(self, table: StepCostTable, proposal: Proposal, survival: Floats) -> int:
@@ -106,3 +117,4 @@ class Controller:
 class _Decision:
     proposal: Proposal
     kept: Counts
+    survival: Floats

@@ -20,8 +20,9 @@ class FixedLength:
         """How many slots of each row's chain to verify [rows]."""
         return np.minimum(proposal.lengths, self._length)
 
-    def observe(self, outcome: Outcome) -> None:
-        """There is nothing to learn."""
+    def observe(self, outcome: Outcome) -> float:
+        """There is nothing to learn, and nothing was expected."""
+        return 0.0
 
     def weights_changed(self) -> None:
         """Nor to forget."""

@@ -29,6 +29,11 @@ def survivals(acceptance: Floats, lengths: Counts) -> Floats:
     return np.asarray(np.cumprod(padded, axis=1)[rows, columns], dtype=np.float64)
 
 
+def expected_accepted(survival: Floats, lengths: Counts, kept: Counts) -> float:
+    """sum of s_j over the first `kept` [rows] slots of every row: accepted tokens to expect."""
+    return float(survival[positions(lengths) < np.repeat(kept, lengths)].sum())
+
+
 def goodputs(survival: Floats, rows: int, seconds: Floats) -> Floats:
     """(B + sum of the n largest survivals) / seconds[n]: tokens per second, by n [slots + 1].
 

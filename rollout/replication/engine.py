@@ -18,6 +18,7 @@ from data.types import Completion, Prompt
 from rollout.background import BackgroundLoop
 from rollout.drafting.acceptance import Acceptance
 from rollout.engine import EngineError, EngineLost, RequestLost, Sampling
+from rollout.prompt_tokens import PromptTokens
 from rollout.recovery import HangClock, Patience, Requests
 from rollout.replication.arrivals import Arrivals
 from rollout.replication.assignment import Assignment, Task
@@ -160,6 +161,12 @@ class ReplicatedEngine:
         total = Acceptance()
         for index in self.running():
             total.add(self.engine_of(index).draft_acceptance())
+        return total
+
+    def prompt_tokens(self) -> PromptTokens:
+        total = PromptTokens()
+        for index in self.running():
+            total.add(self.engine_of(index).prompt_tokens())
         return total
 
     def admit_together(self) -> None:

@@ -1,7 +1,8 @@
-"""Response lengths for the simulator: drawn from a lognormal, or from recorded ones."""
+"""Response lengths for the simulator: drawn from a lognormal, or recorded ones."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,5 +46,17 @@ def recorded(sample: NDArray[np.int64]) -> LengthModel:
         rows = rng.integers(len(sample), size=num_prompts)
         columns = rng.integers(sample.shape[1], size=(num_prompts, group_size))
         return Lengths(tokens=sample[rows[:, None], columns], predicted=sample[rows].mean(axis=1))
+
+    return draw
+
+
+def replayed(sample: NDArray[np.int64]) -> LengthModel:
+    """Lengths [N, G] in their order, prompt after prompt, and from the first again at the end."""
+    place = count()
+
+    def draw(rng: np.random.Generator, num_prompts: int, group_size: int) -> Lengths:
+        assert group_size == sample.shape[1], "recorded groups have their size"
+        rows = [next(place) % len(sample) for _ in range(num_prompts)]
+        return Lengths(tokens=sample[rows], predicted=sample[rows].mean(axis=1))
 
     return draw

@@ -4,8 +4,8 @@ Flow of a step: groups are submitted while there is room -> engines sample them 
 until it may take a batch -> the learner learns -> publishes, which pauses the engines -> the next.
 Generation goes on meanwhile as far as `max_staleness` allows; 0 is the synchronous loop.
 
-Left out: verifiers (they overlap), the growth of T(B) with the context, preemption. A dropped group
-is replaced at once.
+Left out: verifiers (they overlap), the growth of T(B) with the context, preemption, cores that
+engines and learner take from each other. A dropped group is replaced at once.
 """
 
 import heapq

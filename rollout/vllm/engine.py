@@ -16,6 +16,7 @@ from rollout.background import BackgroundLoop
 from rollout.config import Placement
 from rollout.drafting.acceptance import Acceptance
 from rollout.engine import EngineError, EngineLost, Sampling
+from rollout.prompt_tokens import PromptTokens
 from rollout.transfer import HeldTransfer
 from rollout.vllm.admission import Admission
 from rollout.vllm.fingerprint import unpacked_fingerprints
@@ -32,9 +33,6 @@ ABORT_SECONDS = 0.001
 
 class VllmEngine:
     """Samples completions with vLLM; `llm`, `loop` and `call` are for the rest of this package.
-
-    `tokens_asked` counts the tokens of the prompts that were answered, `tokens_cached` those of
-    them whose keys and values vLLM still had.
 
     A completion's text is what vLLM decodes: special tokens, the end-of-sequence token among them,
     are left out, everything else (`\\boxed{}` and whitespace included) is kept as sampled.
@@ -65,8 +63,7 @@ class VllmEngine:
         self._running: set[asyncio.Task[Any]] = set()
         self._asked: set[str] = set()
         self._tokens_answered = 0
-        self.tokens_asked = 0
-        self.tokens_cached = 0
+        self._prompt_tokens = PromptTokens()
         self._lost = ""
         self._admission: Admission | None = None
 
@@ -207,8 +204,8 @@ class VllmEngine:
                 f"vLLM failed on request {sampling.id}: {error}"
             ) from error.with_traceback(None)
         final = outputs[-1]
-        self.tokens_asked += len(prompt.token_ids)
-        self.tokens_cached += final.num_cached_tokens or 0
+        self._prompt_tokens.asked += len(prompt.token_ids)
+        self._prompt_tokens.cached += final.num_cached_tokens or 0
         return final.outputs[0]
 
     async def call(self, method: str, **arguments: Any) -> list[Any]:
@@ -232,6 +229,10 @@ class VllmEngine:
     def draft_acceptance(self) -> Acceptance:
         """See `PolicyEngine.draft_acceptance`; of several GPUs' engines, that of the first."""
         return Acceptance(**self.loop.run(self.call("laconic_draft_acceptance"))[0])
+
+    def prompt_tokens(self) -> PromptTokens:
+        taken, self._prompt_tokens = self._prompt_tokens, PromptTokens()
+        return taken
 
     def sleep(self) -> None:
         """Gives the GPU's memory to the learner, where both share it; requests are kept. Blocks."""

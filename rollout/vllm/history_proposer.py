@@ -34,7 +34,7 @@ class Lengths(Protocol):
 
     def decide(self, proposal: Proposal) -> Counts: ...
 
-    def observe(self, outcome: Outcome) -> None: ...
+    def observe(self, outcome: Outcome) -> float: ...
 
     def weights_changed(self) -> None: ...
 
@@ -84,6 +84,7 @@ class HistoryProposer:
     def take_acceptance(self) -> Acceptance:
         """What was accepted since the last call; a preempted request's last draft is not."""
         taken, self._acceptance = self._acceptance, Acceptance()
+        taken.stored_tokens = self.drafter.history.num_tokens
         return taken
 
     def propose(
@@ -134,7 +135,7 @@ class HistoryProposer:
             seconds=now - self._step_began - self._draft_seconds,
             prompt_tokens=self._num_scheduled() - num_decoded,
         )
-        self._lengths.observe(outcome)
+        self._acceptance.expected += self._lengths.observe(outcome)
 
     def _decided(self, requests: Sequence[str]) -> list[list[int]]:
         """The drafts of the requests that decode in the next step, of the decided lengths."""
@@ -145,6 +146,7 @@ class HistoryProposer:
         wanted = self._lengths.wants_drafts()
         drafts = self.drafter.draft(requests) if wanted else no_drafts(len(requests))
         self._draft_seconds = perf_counter() - began
+        self._acceptance.draft_seconds += self._draft_seconds
         kept = self._lengths.decide(proposal_of(drafts, self._draft_seconds))
         self._num_drafted = dict(zip(requests, kept.tolist(), strict=True))
         return trimmed(drafts.tokens, kept)

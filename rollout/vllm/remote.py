@@ -18,6 +18,7 @@ from data.types import Completion, Prompt
 from rollout.background import BackgroundLoop
 from rollout.drafting.acceptance import Acceptance
 from rollout.engine import EngineError, EngineLost, RequestLost, Sampling
+from rollout.prompt_tokens import PromptTokens
 from rollout.transfer import HeldTransfer
 from rollout.vllm.connection import Connection
 from rollout.vllm.fingerprint import unpacked_fingerprints
@@ -166,6 +167,10 @@ class RemoteEngine:
 
     def draft_acceptance(self) -> Acceptance:
         return Acceptance(**self.call(_ask_workers(self.connection, "laconic_draft_acceptance")))
+
+    def prompt_tokens(self) -> PromptTokens:
+        """vLLM's answers over HTTP do not say what was cached."""
+        return PromptTokens()
 
     def admit_together(self) -> None:
         raise EngineError(

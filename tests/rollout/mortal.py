@@ -4,6 +4,7 @@ import asyncio
 
 from rollout.drafting.acceptance import Acceptance
 from rollout.engine import EngineLost, RequestLost
+from rollout.prompt_tokens import PromptTokens
 from tests.fakes import FakeEngine
 
 
@@ -97,6 +98,9 @@ class FakeReplica(MortalFake):
 
     def draft_acceptance(self):
         return Acceptance(verifications=2, drafted_at=[2], accepted_at=[1])
+
+    def prompt_tokens(self):
+        return PromptTokens(asked=10, cached=4)
 
     def admit_together(self):
         self.together = True

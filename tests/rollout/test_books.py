@@ -32,17 +32,25 @@ def test_a_record_tells_how_a_completion_ended():
     books.settle("a", Fate.TRAINED)
     assert records == [
         FateRecord(
-            id="a", prompt_id="p", step=2, versions=(3, 5), finish=Finish.LIMIT, fate=Fate.TRAINED
+            id="a",
+            prompt_id="p",
+            step=2,
+            versions=(3, 5),
+            finish=Finish.LIMIT,
+            tokens=2,
+            fate=Fate.TRAINED,
         )
     ]
 
 
-def test_a_completion_that_never_ended_has_neither_versions_nor_finish():
+def test_a_completion_that_never_ended_has_neither_versions_nor_finish_nor_tokens():
     records = []
     books = Books(records.append)
     books.submit("a", "p", step=2)
     books.settle_running(Fate.ABORTED)
-    assert (records[0].versions, records[0].finish, records[0].fate) == (None, None, Fate.ABORTED)
+    [record] = records
+    assert (record.versions, record.finish, record.tokens) == (None, None, 0)
+    assert record.fate is Fate.ABORTED
 
 
 def test_an_id_in_use_is_refused():

@@ -8,6 +8,7 @@ from rewards.pool import WorkerPool
 from rl.bench.lab import lab_prompts
 from rl.bench.tree import TREE, Bench, Contender, described, diversity, diversity_ratio
 from rollout.engine import independently
+from rollout.prompt_tokens import PromptTokens
 from rollout.stream import Judged
 from rollout.trees.config import TreeConfig
 from rollout.trees.sampler import tree_sampling
@@ -61,8 +62,7 @@ def test_a_contender_is_told_by_its_leaves_and_its_cache_hits() -> None:
         name="any",
         sample_group=independently,
         judged=[ALIKE, APART],
-        tokens_asked=40,
-        tokens_cached=10,
+        prompts=PromptTokens(asked=40, cached=10),
     )
     found = described(contender)
     assert found["leaf_tokens"] == 4.5 and found["accuracy"] == 0.75
@@ -97,9 +97,9 @@ def test_trees_ask_for_fewer_tokens_and_find_their_paths_in_the_cache(
     lengths = [length for each in lone.judged for length in each.group.lengths]
     assert per_leaf[1] == sum(lengths) / 32
     assert described(trees)["saved_share"] > 0 == described(lone)["saved_share"]
-    assert 0.5 < trees.hit_rate < 1
+    assert 0.5 < trees.prompts.cached_share < 1
     assert (
-        trees.tokens_asked
-        > lone.tokens_asked
+        trees.prompts.asked
+        > lone.prompts.asked
         == 8 * sum(len(prompt.token_ids) for prompt in bench.prompts)
     )

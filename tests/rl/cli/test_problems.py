@@ -22,11 +22,13 @@ from rl.algorithms.config import A3poConfig, TruncatedConfig
 from rl.algorithms.grpo import GrpoConfig
 from rl.algorithms.o1_pruner import O1PrunerCodeConfig, O1PrunerConfig
 from rl.algorithms.tppo import TPpoConfig
+from rl.allocation.config import GvmConfig, VarianceConfig
 from rl.cli.machine import Machine
 from rl.cli.problems import context_tokens, model_folder, run_problems
 from rl.config import (
     ConstantLimitConfig,
     EvaluationConfig,
+    LearnerConfig,
     OversamplingConfig,
     RunConfig,
     RunSection,
@@ -366,6 +368,8 @@ def test_recorded_answers_suit_o1_pruner_on_either_engine() -> None:
         ({"rollout": VllmConfig()}, "reward=o1_pruner compares with recorded answers"),
         ({"algorithm": GrpoConfig()}, "rollout=replay trains on the initial policy's answers"),
         ({"limit": PaluConfig()}, "rollout=replay holds answers of one limit"),
+        ({"allocation": GvmConfig()}, "allocation=gvm with recorded answers: each prompt has"),
+        ({"allocation": VarianceConfig()}, "allocation=variance with recorded answers: each"),
         (
             {"algorithm": O1PrunerConfig(group_size=17)},
             "algorithm.group_size=17 with rollout.samples_per_prompt=16",
@@ -378,3 +382,11 @@ def test_recorded_answers_suit_o1_pruner_on_either_engine() -> None:
 def test_what_does_not_suit_recorded_answers_is_a_problem(change: Any, said: str) -> None:
     problems = run_problems(replace(REPLAY, **change), CPU)
     assert [text for text in problems if text.startswith(said)]
+
+
+def test_only_gvm_reads_the_whole_output_matrix() -> None:
+    learner = LearnerConfig(zero_stage=3)
+    gvm = replace(RIGHT, allocation=GvmConfig(), learner=learner)
+    [found] = run_problems(gvm, CPU)
+    assert found.startswith("allocation=gvm with learner.zero_stage=3: gradient norms")
+    assert run_problems(replace(gvm, allocation=VarianceConfig()), CPU) == []

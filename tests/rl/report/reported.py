@@ -79,4 +79,4 @@ def _score(correct: float, length: float) -> Score:
 
 def _fate(name: str, finish: str | None, fate: str) -> dict[str, object]:
     return {"id": name, "prompt": "p", "step": 0, "versions": [0, 0] if finish else None,
-            "finish": finish, "fate": fate}  # fmt: skip
+            "finish": finish, "tokens": 0, "fate": fate}  # fmt: skip

@@ -34,7 +34,7 @@ def test_a_run_without_a_history_has_no_failures(tmp_path: Path) -> None:
 def test_a_torn_last_line_is_left_out_and_another_one_is_named(tmp_path: Path) -> None:
     history = tmp_path / "history.jsonl"
     line = {"id": "0/a/0", "prompt": "a", "step": 0, "versions": [0, 0], "finish": "limit"}
-    append_history(tmp_path, [{**line, "fate": "trained"}])
+    append_history(tmp_path, [{**line, "tokens": 9, "fate": "trained"}])
     whole = history.read_bytes()
     history.write_bytes(whole + whole[:20])
     assert training_failures(history) == [Failure("training", "cut off at the limit", 1, 1)]

@@ -32,6 +32,8 @@ HEALTHY = {
     "completions/frac_all_clipped": 0.0,
     "sampling/k3_kl_fresh": 0.0,
     "sampling/k3_kl_stale": 0.0,
+    "vllm/train/draft_mean_acceptance_length": 2.0,
+    "vllm/train/draft_off_share": 0.0,
 }
 
 
@@ -76,6 +78,10 @@ def test_there_is_one_check_for_every_guard_of_the_options() -> None:
         # (0 + 0.01 + 0.01) / 3 < 0.01, then (0.01 + 0.01 + 0.02) / 3 > 0.01
         ("engine_mismatch", "sampling/k3_kl_fresh", [0, 0.01, 0.01, 0.02], 4),
         ("stale_policy", "sampling/k3_kl_stale", [0, 0.01, 0.01, 0.02], 4),
+        # usual 2e-4 +- 1.07e-4, allowed 5.2e-4: (3 + 3 + 9) / 3 = 5e-4, then (3 + 9 + 9) / 3
+        ("mismatch_shift", "sampling/k3_kl_fresh", [1e-4, 3e-4] * 4 + [3e-4, 3e-4, 9e-4, 9e-4], 12),
+        # (1.1 + 1.1 + 1.0) / 3 = 1.067, then 1.033
+        ("useless_drafts", "vllm/train/draft_mean_acceptance_length", [1.1, 1.1, 1.0, 1.0], 4),
         ("non_finite", "skipped_updates", [0, 0, 1], 3),
         ("non_finite", "loss", [0.1, math.nan], 2),
         ("non_finite", "grad_norm", [0.1, 0.1, math.inf], 3),
@@ -142,6 +148,38 @@ def test_a_step_without_fresh_tokens_leaves_the_others_of_the_window_to_judge_by
     first, second, third = aged(0.2, 0.2)
     without = {name: value for name, value in second.items() if name != FRESH}
     assert raised([first, without, third]) == ["engine_mismatch"]
+
+
+@pytest.mark.parametrize(
+    ("length", "off", "guards"),
+    [
+        (1.04, 0.0, ["useless_drafts"]),
+        (1.03, 0.5, []),  # 1 + 0.03 / 0.5 = 1.06 where there is a draft
+        (1.02, 0.5, ["useless_drafts"]),  # 1.04
+        (1.0, 0.98, []),  # off, but for probes
+        (1.0, 1.0, []),
+    ],
+)
+def test_drafts_are_judged_where_they_are_made_and_while_they_are_on(
+    length: float, off: float, guards: list[str]
+) -> None:
+    columns = {
+        "vllm/train/draft_mean_acceptance_length": length,
+        "vllm/train/draft_off_share": off,
+    }
+    assert raised([{**HEALTHY, **columns, "step": float(step)} for step in (1, 2, 3)]) == guards
+
+
+def test_a_run_without_drafts_has_no_useless_ones() -> None:
+    rows = [{k: v for k, v in row.items() if "vllm" not in k} for row in history("loss", [0.1] * 4)]
+    assert raised(rows) == []
+
+
+def test_a_gap_of_rounding_may_shift_and_seven_steps_are_no_past() -> None:
+    small = [1e-12] * 8 + [9e-7] * 3
+    assert first_alarm(history("sampling/k3_kl_fresh", small), "mismatch_shift") is None
+    short = [1e-4] * 7 + [9e-3] * 3
+    assert first_alarm(history("sampling/k3_kl_fresh", short), "mismatch_shift") is None
 
 
 def test_bad_steps_are_tolerated_up_to_the_threshold() -> None:

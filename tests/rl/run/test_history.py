@@ -11,6 +11,7 @@ RECORD = {
     "step": 3,
     "versions": [2, 3],
     "finish": "stop",
+    "tokens": 7,
     "fate": "consumed",
 }
 

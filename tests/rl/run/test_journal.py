@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from data.types import Finish
 from rl.config import LogConfig
 from rl.evaluate.evaluate import evaluate
 from rl.run.config import GuardsConfig
@@ -16,8 +17,9 @@ from rl.run.loop import Step
 from rl.run.metrics import TABLES
 from rl.run.progress import RunProgress
 from rl.run.tracker import Tracker
-from rollout.books import Fate
+from rollout.books import Fate, FateRecord
 from rollout.drafting.acceptance import Acceptance
+from rollout.prompt_tokens import PromptTokens
 from tests.rl.builders import ADVANTAGES, GROUPS, SCORES, VERDICTS, TableEngine, verify_text
 from tests.rl.run_folders import BEFORE, PROMPTS
 
@@ -35,12 +37,10 @@ class WandbRun:
         self.logged.append((step, values))
 
 
-def write(
+def new_journal(
     folder: Path, run: WandbRun | None, drafts: Callable[[], Acceptance] = Acceptance
-) -> None:
-    """One evaluation, five steps, one evaluation."""
-    folder.mkdir()
-    journal = Journal(
+) -> Journal:
+    return Journal(
         folder=folder,
         tracker=Tracker(run),
         progress=RunProgress(5, enabled=False),
@@ -48,6 +48,32 @@ def write(
         watch=Watch(GuardsConfig()),
         drafts=drafts,
     )
+
+
+def step_of(index: int) -> Step:
+    return Step(
+        index=index,
+        groups=GROUPS,
+        verdicts=VERDICTS,
+        scores=SCORES,
+        advantages=ADVANTAGES,
+        metrics={"loss": 0.5},
+        spans=[("rollout", 0.0, 2.0)],
+    )
+
+
+def record(fate: Fate) -> FateRecord:
+    return FateRecord(
+        id="0/a/0", prompt_id="a", step=0, versions=(0, 0), finish=Finish.STOP, tokens=7, fate=fate
+    )
+
+
+def write(
+    folder: Path, run: WandbRun | None, drafts: Callable[[], Acceptance] = Acceptance
+) -> None:
+    """One evaluation, five steps, one evaluation."""
+    folder.mkdir()
+    journal = new_journal(folder, run, drafts)
     evaluation = asyncio.run(
         evaluate(
             TableEngine(BEFORE), PROMPTS, verify_text, name="base", limit=16, samples_per_problem=2
@@ -55,16 +81,7 @@ def write(
     )
     journal.evaluation("base", 0, evaluation, seconds=1.0)
     for index in range(1, 6):
-        step = Step(
-            index=index,
-            groups=GROUPS,
-            verdicts=VERDICTS,
-            scores=SCORES,
-            advantages=ADVANTAGES,
-            metrics={"loss": 0.5},
-            spans=[("rollout", 0.0, 2.0)],
-        )
-        journal.step(step, dict.fromkeys(Fate, index))
+        journal.step(step_of(index), dict.fromkeys(Fate, index))
     journal.evaluation("step 5", 5, evaluation, seconds=1.0)
 
 
@@ -83,6 +100,29 @@ def test_drafts_of_an_evaluation_are_not_those_of_the_next_step(tmp_path: Path) 
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
     drafted = [row.get("vllm/train/draft_num_draft_tokens") for row in rows]
     assert drafted == [None, 2, 3, 4, 5, 6, None]
+
+
+def test_the_share_of_cached_prompts_is_that_of_the_step(tmp_path: Path) -> None:
+    journal = new_journal(tmp_path, None)
+    counts = (PromptTokens(asked=8, cached=n) for n in count(2))
+    journal.prompts = lambda: next(counts)
+    journal.step(step_of(1), dict.fromkeys(Fate, 0))
+    journal.step(step_of(2), dict.fromkeys(Fate, 0))
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
+    assert [row["rollout/prompt_cached_share"] for row in rows] == [2 / 8, 3 / 8]
+
+
+def test_tokens_that_nothing_trained_on_are_counted_once(tmp_path: Path) -> None:
+    """Two dropped completions of 7 tokens before the first step, a trained one, and a late one."""
+    journal = new_journal(tmp_path, None)
+    for fate in (Fate.UNIFORM, Fate.UNUSED, Fate.TRAINED):
+        journal.fate(record(fate))
+    journal.step(step_of(1), dict.fromkeys(Fate, 0))
+    journal.fate(record(Fate.STALE))
+    journal.step(step_of(2), dict.fromkeys(Fate, 0))
+    journal.step(step_of(3), dict.fromkeys(Fate, 0))
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
+    assert [row["stream/wasted_tokens"] for row in rows] == [14.0, 7.0, 0.0]
 
 
 @pytest.fixture

@@ -9,10 +9,12 @@ from rl.run.rollout_metrics import (
     draft_metrics,
     engine_metrics,
     pass_rate_std_error,
+    prompt_metrics,
     rollout_metrics,
     time_metrics,
 )
 from rollout.drafting.acceptance import Acceptance
+from rollout.prompt_tokens import PromptTokens
 from rollout.timeline import Activity, Kind
 from tests.rl.builders import completion, group, score
 
@@ -90,7 +92,14 @@ def test_the_order_of_groups_does_not_matter() -> None:
 
 def test_drafts_by_hand() -> None:
     """Of four steps of a completion, three drafted: 2, 2 and 1 tokens, of which 2, 0 and 1 pass."""
-    drafts = Acceptance(verifications=4, drafted_at=[3, 2], accepted_at=[2, 1])
+    drafts = Acceptance(
+        verifications=4,
+        drafted_at=[3, 2],
+        accepted_at=[2, 1],
+        expected=2.0,
+        draft_seconds=0.25,
+        stored_tokens=70,
+    )
     metrics = draft_metrics(drafts)
     check_names(metrics)
     assert {name.removeprefix("vllm/train/draft_"): value for name, value in metrics.items()} == {
@@ -100,10 +109,27 @@ def test_drafts_by_hand() -> None:
         "num_accepted_tokens": 3,
         "length": 5 / 4,
         "off_share": 1 / 4,
+        "seconds": 0.25,
+        "history_tokens": 70,
+        "expected_acceptance_length": 1 + 2 / 4,
+        "num_drafts_pos_1": 3,
+        "num_drafts_pos_2": 2,
         "acceptance_rate_pos_1": 2 / 3,
         "acceptance_rate_pos_2": 1 / 2,
     }
     assert draft_metrics(Acceptance()) == {}
+
+
+def test_what_nobody_expected_is_not_logged() -> None:
+    metrics = draft_metrics(Acceptance(verifications=4, drafted_at=[3], accepted_at=[2]))
+    assert "vllm/train/draft_expected_acceptance_length" not in metrics
+
+
+def test_prompts_in_the_cache_are_a_share_of_those_that_were_asked() -> None:
+    metrics = prompt_metrics(PromptTokens(asked=80, cached=60))
+    check_names(metrics)
+    assert metrics == {"rollout/prompt_cached_share": 0.75}
+    assert prompt_metrics(PromptTokens()) == {}
 
 
 def test_step_time_is_the_sum_of_its_parts() -> None:
@@ -126,4 +152,17 @@ def test_engine_is_idle_while_the_learner_works_and_requests_are_counted_at_a_ti
     assert engine_metrics(requests, 100.0, 110.0) == {
         "rollout/idle_share": 0.5,
         "rollout/mean_running": 0.6,
+        "rollout/makespan": 5.0,
+        "rollout/tail_seconds": 0.0,
     }
+
+
+def test_the_tail_of_a_step_is_what_its_last_requests_take() -> None:
+    """Eight requests of a second, and one that goes on for three."""
+    requests = [
+        Activity(kind=Kind.GENERATE, lane="engine", name=str(n), start=0.0, end=1.0 + 3 * (n == 8))
+        for n in range(9)
+    ]
+    metrics = engine_metrics(requests, 0.0, 5.0)
+    check_names(metrics)
+    assert (metrics["rollout/makespan"], metrics["rollout/tail_seconds"]) == (4.0, 3.0)

@@ -32,3 +32,11 @@ def test_counts_of_parts_add_up_to_those_of_the_whole(split):
         (first if number < split else second).count(drafted, accepted)
     first.add(second)
     assert first == whole
+
+
+def test_what_two_replicas_foresaw_and_took_is_added_up():
+    """Four verifications, 1 and 5 accepted tokens foreseen: tau = 1 + 6/4."""
+    one = Acceptance(verifications=2, expected=1.0, draft_seconds=0.5, stored_tokens=10)
+    one.add(Acceptance(verifications=2, expected=5.0, draft_seconds=0.25, stored_tokens=30))
+    assert one.expected_length == 2.5
+    assert (one.draft_seconds, one.stored_tokens) == (0.75, 40)

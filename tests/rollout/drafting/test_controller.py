@@ -65,6 +65,29 @@ def test_controller_comes_within_5_percent_of_the_best_fixed_length_at_every_bat
     assert {rows: share for rows, share in shares.items() if share <= 0.95} == {}
 
 
+@pytest.mark.parametrize("planted", PLANTED, ids=["memory bound", "compute bound"])
+def test_what_the_controller_expects_comes_true(planted):
+    rng = np.random.default_rng(3)
+    steps = run(Controller(MOST_DRAFTS), planted, rows=17, num_steps=400, rng=rng)[200:]
+    foreseen = sum(step.foreseen_tokens for step in steps)
+    assert foreseen == pytest.approx(sum(step.expected_tokens for step in steps), rel=0.05)
+
+
+def test_rows_that_are_gone_were_expected_to_accept_nothing():
+    controller = Controller(MOST_DRAFTS)
+    assert (
+        controller.observe(Outcome(accepted=np.zeros(0, int), seconds=1.0, prompt_tokens=0)) == 0.0
+    )
+    expected = []
+    for gone in (0, 1, 2):
+        measured(controller, [2, 2], 9, seconds=lambda n: 1.0)
+        controller.decide(proposal_of([2, 2]))
+        accepted = np.array([-1] * gone + [2] * (2 - gone))
+        outcome = Outcome(accepted=accepted, seconds=1.0, prompt_tokens=0)
+        expected.append(controller.observe(outcome))
+    assert expected[0] > expected[1] > expected[2] == 0.0
+
+
 @pytest.mark.parametrize("rows", [1, 4, 64])
 def test_a_drafter_broken_from_the_start_is_off_within_50_steps(rows):
     planted = Planted(acceptance=useless, seconds=compute_bound)

@@ -34,6 +34,7 @@ class Planted:
 class Step:
     verified: int
     expected_tokens: float
+    foreseen_tokens: float
     seconds: float
 
 
@@ -62,7 +63,7 @@ def run(
         seconds = planted.seconds(rows, int(kept.sum()))
         acceptance = planted.acceptance(log_odds)
         verified = positions(proposal.lengths) < np.repeat(kept, proposal.lengths)
-        controller.observe(
+        foreseen = controller.observe(
             Outcome(
                 accepted=_accepted(rng.random(len(acceptance)) < acceptance, verified, rows),
                 seconds=seconds * rng.lognormal(0, TIMING_NOISE),
@@ -74,6 +75,7 @@ def run(
             Step(
                 verified=int(kept.sum()),
                 expected_tokens=float(expected),
+                foreseen_tokens=rows + foreseen,
                 seconds=seconds + drafting,
             )
         )

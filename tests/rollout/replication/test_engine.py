@@ -55,6 +55,11 @@ def test_drafts_are_counted_over_all_replicas(loop):
     assert (found.verifications, found.drafted_at, found.accepted_at) == (4, [4], [2])
 
 
+def test_prompts_are_counted_over_all_replicas(loop):
+    found = Cluster(loop, FakeReplica(), FakeReplica()).engine.prompt_tokens()
+    assert (found.asked, found.cached, found.cached_share) == (20, 8, 0.4)
+
+
 def test_predicted_lengths_decide_who_goes_where(loop):
     tokens = {"p0": 3, "p1": 6, "p2": 5, "p3": 7}
     replicas = [FakeReplica(), FakeReplica()]

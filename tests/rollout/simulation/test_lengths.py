@@ -1,6 +1,6 @@
 import numpy as np
 
-from rollout.simulation.lengths import lognormal, recorded
+from rollout.simulation.lengths import lognormal, recorded, replayed
 
 
 def test_lognormal_lengths_have_their_median_and_their_limit():
@@ -24,3 +24,12 @@ def test_recorded_lengths_stay_with_their_prompt():
     assert set(drawn.tokens[short].ravel()) == {10, 20}
     assert set(drawn.tokens[~short].ravel()) == {300, 500}
     assert set(drawn.predicted[~short]) == {400.0} and 20 < short.sum() < 80
+
+
+def test_replayed_lengths_come_in_their_order_and_around_again():
+    draw = replayed(np.array([[10, 20], [30, 50], [70, 70]]))
+    rng = np.random.default_rng(0)
+    assert draw(rng, 2, 2).tokens.tolist() == [[10, 20], [30, 50]]
+    again = draw(rng, 2, 2)
+    assert again.tokens.tolist() == [[70, 70], [10, 20]]
+    assert again.predicted.tolist() == [70.0, 15.0]

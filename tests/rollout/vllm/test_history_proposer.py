@@ -167,6 +167,7 @@ class Scripted:
 
     def observe(self, outcome):
         self.outcomes.append(outcome)
+        return 0.5
 
     def weights_changed(self):
         self.updates += 1
@@ -212,6 +213,18 @@ def test_rule_hears_what_was_accepted_of_each_row_and_of_rows_that_are_gone(scri
     assert outcome.accepted.tolist() == [0, -1, 1]
     # a and c decode and verify one token each; d is the rest of the ten tokens
     assert outcome.prompt_tokens == 6 and outcome.seconds > 0
+
+
+def test_what_the_rule_expected_what_drafting_took_and_the_store_are_counted(scripted):
+    """Two observed steps of an expected half token; the old answer is the store, of 5 tokens."""
+    runner, proposer, _ = scripted
+    runner.add("a", [5, 6])
+    for token in (1, 2, 3):
+        runner.step(proposer, {"a": [token]})
+    taken = proposer.take_acceptance()
+    assert (taken.expected, taken.stored_tokens) == (1.0, 5)
+    assert taken.draft_seconds > 0
+    assert proposer.take_acceptance().expected == 0.0
 
 
 def test_rule_that_wants_no_drafts_is_told_of_none(scripted):
