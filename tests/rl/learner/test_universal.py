@@ -4,6 +4,8 @@ Weight decay is so large, and other for matrices than for vectors, that a group 
 with the other's settings ends elsewhere.
 """
 
+from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +36,13 @@ EXACT = {
     "adapters, stage 3": case(3, {"lora": {"rank": 4}}),
 }
 ROUNDED = {f"bfloat16, stage {stage}": case(stage, dtype="bfloat16") for stage in (1, 3)}
+QUICK = "stage 3"
+"""The case that is converted and repaired most: alone in three launches of its own."""
+
+
+def marked(names: Iterable[str]) -> list[Any]:
+    """Parameters of a test: `QUICK` in every `make test`, the others among the long tests."""
+    return [pytest.param(n, marks=() if n == QUICK else pytest.mark.long) for n in names]
 
 
 class Run(NamedTuple):
@@ -48,18 +57,25 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def runs(
+def run_of(
     tiny_model: Path, recording: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Run]:
-    root, cases, saved = tmp_path_factory.mktemp("runs"), EXACT | ROUNDED, {}
-    for name in cases:
-        (root / name).mkdir()
-    for num_ranks, load, save in LEGS:
-        leg = {"cases": cases, "load": load, "save": save}
-        done = launch("reranks_driver.py", num_ranks, tiny_model, recording, root, leg)
-        assert done.returncode == 0, done.stderr[-3000:]
-        saved = saved or {name: content(root / name / "two") for name in cases}
-    return {name: Run(root / name, saved[name]) for name in cases}
+) -> Callable[[str], Run]:
+    """The run of a case by its name; all cases but `QUICK` are launched together."""
+
+    @cache
+    def runs(quick: bool) -> dict[str, Run]:
+        root, saved = tmp_path_factory.mktemp("runs"), {}
+        cases = {n: each for n, each in (EXACT | ROUNDED).items() if (n == QUICK) == quick}
+        for name in cases:
+            (root / name).mkdir()
+        for num_ranks, load, save in LEGS:
+            leg = {"cases": cases, "load": load, "save": save}
+            done = launch("reranks_driver.py", num_ranks, tiny_model, recording, root, leg)
+            assert done.returncode == 0, done.stderr[-3000:]
+            saved = saved or {name: content(root / name / "two") for name in cases}
+        return {name: Run(root / name, saved[name]) for name in cases}
+
+    return lambda name: runs(name == QUICK)[name]
 
 
 def distance(folder: Path, ours: str, theirs: str) -> float:
@@ -72,27 +88,31 @@ def distance(folder: Path, ours: str, theirs: str) -> float:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("name", marked(EXACT))
 @pytest.mark.parametrize("leg", ["one", "back"])
 def test_training_goes_on_as_if_the_ranks_had_not_changed(
-    name: str, leg: str, runs: dict[str, Run]
+    name: str, leg: str, run_of: Callable[[str], Run]
 ) -> None:
-    assert distance(runs[name].folder, leg, "two") < 1e-4
+    assert distance(run_of(name).folder, leg, "two") < 1e-4
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("name", EXACT | ROUNDED)
-def test_weights_moments_and_steps_come_back_to_the_bit(name: str, runs: dict[str, Run]) -> None:
-    saved, back = (tensors(runs[name].folder / checkpoint) for checkpoint in ("two", "back"))
+@pytest.mark.parametrize("name", marked(EXACT | ROUNDED))
+def test_weights_moments_and_steps_come_back_to_the_bit(
+    name: str, run_of: Callable[[str], Run]
+) -> None:
+    saved, back = (tensors(run_of(name).folder / checkpoint) for checkpoint in ("two", "back"))
     assert saved.keys() == back.keys()
     assert [key for key in saved if not saved[key].equal(back[key])] == []
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("name", EXACT | ROUNDED)
-def test_the_checkpoint_is_only_read_and_its_copy_goes(name: str, runs: dict[str, Run]) -> None:
-    assert content(runs[name].folder / "two") == runs[name].saved
-    left = {path.name for path in runs[name].folder.iterdir()}
+@pytest.mark.parametrize("name", marked(EXACT | ROUNDED))
+def test_the_checkpoint_is_only_read_and_its_copy_goes(
+    name: str, run_of: Callable[[str], Run]
+) -> None:
+    assert content(run_of(name).folder / "two") == run_of(name).saved
+    left = {path.name for path in run_of(name).folder.iterdir()}
     assert left == {"two", "one", "back", "two.npz", "one.npz", "back.npz"}
 
 
