@@ -135,7 +135,8 @@ METRICS: dict[str, Metric] = {
     "stream/lost_with_engine": Metric("completions lost with an engine and sampled again"),
     "stream/aborted": Metric("completions cancelled before they ended"),
     "stream/unused": Metric("completions of groups that no batch took"),
-    # Drafts from history, under SkyRL's names where it has one; their lengths follow the clock.
+    # Drafts of an engine, under SkyRL's names where it has one. Lengths of drafts from history
+    # follow the clock.
     "vllm/train/draft_acceptance_rate": Metric(
         "accepted share of the drafted tokens", "share", varies=True
     ),
@@ -232,7 +233,7 @@ CONDITIONS: dict[str, str] = {
     "critic/vf_explained_var": "the algorithm has a critic, and returns differ",
     "allocation/": "allocation=gvm",
     "probe/max_logprob_gap": "rollout.probe_tokens > 0",
-    "vllm/": "rollout.speculation=history",
+    "vllm/": "rollout.speculation is history or draft_model",
     "guards/restored_step": "a guard restored an earlier checkpoint",
     "time/evaluate": HELD_OUT,
     "eval/": HELD_OUT,

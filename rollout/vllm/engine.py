@@ -20,7 +20,7 @@ from rollout.transfer import HeldTransfer
 from rollout.vllm.admission import Admission
 from rollout.vllm.fingerprint import unpacked_fingerprints
 from rollout.vllm.processes import EngineProcesses
-from rollout.vllm.requests import completion_of, sampling_parameters
+from rollout.vllm.requests import acceptance_of, completion_of, sampling_parameters
 
 if TYPE_CHECKING:
     from vllm.outputs import CompletionOutput
@@ -67,6 +67,7 @@ class VllmEngine:
         self._tokens_answered = 0
         self.tokens_asked = 0
         self.tokens_cached = 0
+        self._drafts = Acceptance()
         self._lost = ""
         self._admission: Admission | None = None
 
@@ -135,6 +136,7 @@ class VllmEngine:
         finally:
             self._asked.discard(sampling.id)
         self._tokens_answered += len(output.token_ids)
+        self._drafts.add(acceptance_of(output))
         return completion_of(output, sampling, self._weight_version)
 
     async def abort(self, request_id: str) -> None:
@@ -230,8 +232,17 @@ class VllmEngine:
         return unpacked_fingerprints(self.loop.run(self.call("laconic_fingerprints"))[0])
 
     def draft_acceptance(self) -> Acceptance:
-        """See `PolicyEngine.draft_acceptance`; of several GPUs' engines, that of the first."""
-        return Acceptance(**self.loop.run(self.call("laconic_draft_acceptance"))[0])
+        """See `PolicyEngine.draft_acceptance`; of several GPUs' engines, that of the first.
+
+        Our own drafter counts step by step, vLLM's draft model with each completion that ends.
+        """
+        return self.loop.run(self._take_acceptance())
+
+    async def _take_acceptance(self) -> Acceptance:
+        found = Acceptance(**(await self.call("laconic_draft_acceptance"))[0])
+        found.add(self._drafts)
+        self._drafts = Acceptance()
+        return found
 
     def sleep(self) -> None:
         """Gives the GPU's memory to the learner, where both share it; requests are kept. Blocks."""
