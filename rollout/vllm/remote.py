@@ -251,6 +251,10 @@ class RemoteCycle:
     def update(self, info: dict[str, Any]) -> None:
         self._post("/update_weights", {"update_info": info})
 
+    def turn_to_drafter(self) -> None:
+        self._post("/finish_weight_update", {"weight_version": None})
+        self._post("/start_draft_weight_update")
+
     def finish(self, version: int) -> None:
         self._post("/finish_weight_update", {"weight_version": str(version)})
         engine = self._engine

@@ -52,6 +52,9 @@ class Weights:
     def send(self, bucket):
         self.sent.append(bucket)
 
+    def turn_to_drafter(self):
+        self.sent.append("drafter")
+
     def finish(self, version):
         self.breaks()
         self.engine.weight_version = version
