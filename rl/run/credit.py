@@ -23,11 +23,11 @@ from rl.config import ActorCriticConfig, RunConfig
 from rl.learner.batch import (
     Row,
     ValueRow,
+    even_minibatches,
     log_ratios,
     minibatches_of,
     rows_of,
     sampled_mask,
-    value_minibatches,
     with_token_advantages,
 )
 from rl.learner.critic import Values
@@ -129,9 +129,7 @@ def critic_credit(
         warm = version >= critic.warmup_steps
         return Batch(
             minibatches=minibatches_of(rows, algorithm, weigh) if warm else [],
-            value_minibatches=value_minibatches(
-                value_rows, algorithm.num_minibatches, weigh_values
-            ),
+            value_minibatches=even_minibatches(value_rows, algorithm.num_minibatches, weigh_values),
             advantages=mean_advantages(rows, groups),
             metrics=critic_metrics(value_rows) | window_metrics(rows, num_unfinished),
         )
