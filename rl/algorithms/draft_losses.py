@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from rl.config import DraftObjective
+
 SMALLEST_DEVIATION = 1e-6
 """Of a reward between 0 and 1: what is smaller is taken for this, so that 0 / 0 is 0."""
 
@@ -59,3 +61,10 @@ def acceptance(draft: Tensor, policy: Tensor) -> Tensor:
     Of the ratio test (arXiv:2211.17192, corollary 3.6). Logits [N, V]; chance [N].
     """
     return policy.softmax(dim=-1).minimum(draft.softmax(dim=-1)).sum(dim=-1)
+
+
+DRAFT_LOSSES: dict[DraftObjective, DraftLoss] = {
+    DraftObjective.forward_kl: forward_kl,
+    DraftObjective.reverse_kl: reverse_kl,
+    DraftObjective.tvd_plus_plus: tvd_plus_plus,
+}

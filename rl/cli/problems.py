@@ -328,6 +328,12 @@ def _context(config: RunConfig) -> list[str]:
 def _draft_model(config: RunConfig) -> list[str]:
     """A draft model must speak the policy's tokens, as far as the policy's answers go."""
     path = draft_model_path(config)
+    if not path and config.learner.draft_model.learning_rate:
+        return [
+            f"learner.draft_model.learning_rate={config.learner.draft_model.learning_rate} without "
+            "a draft model; set rollout.speculation=draft_model and rollout.draft_model.path, or "
+            "learner.draft_model.learning_rate=0"
+        ]
     folder = model_folder(path) if path else None
     if folder is None:
         return []  # One on the Hub vLLM compares with the policy when it has loaded both.

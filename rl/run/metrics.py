@@ -94,6 +94,13 @@ METRICS: dict[str, Metric] = {
     "critic/returns/mean": Metric("mean of what their values are to become"),
     "critic/grad_norm": Metric("norm of the critic's gradient before clipping"),
     "critic/skipped_updates": Metric("steps of the critic left out: gradient not finite"),
+    # The draft model that learns.
+    "draft_model/loss": Metric("the draft model's loss, mean over its minibatches", "nats"),
+    "draft_model/acceptance": Metric(
+        "chance that a draft at a sampled token is accepted, during the update", "share"
+    ),
+    "draft_model/grad_norm": Metric("norm of the draft model's gradient before clipping"),
+    "draft_model/skipped_updates": Metric("its steps left out: gradient not finite"),
     # Engine against learner.
     "sampling/sampling_logp_difference/mean": Metric("mean |engine - learner| log-prob", "nats"),
     "sampling/sampling_logp_difference/max": Metric("largest |engine - learner|", "nats"),
@@ -231,6 +238,7 @@ CONDITIONS: dict[str, str] = {
     "rollout/trained_tokens": "the algorithm has a critic",
     "critic/": "the algorithm has a critic",
     "critic/vf_explained_var": "the algorithm has a critic, and returns differ",
+    "draft_model/": "learner.draft_model.learning_rate > 0",
     "allocation/": "allocation=gvm",
     "probe/max_logprob_gap": "rollout.probe_tokens > 0",
     "vllm/": "rollout.speculation is history or draft_model",

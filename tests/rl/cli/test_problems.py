@@ -26,7 +26,9 @@ from rl.cli.machine import Machine
 from rl.cli.problems import context_tokens, model_folder, run_problems
 from rl.config import (
     ConstantLimitConfig,
+    DraftLearnerConfig,
     EvaluationConfig,
+    LearnerConfig,
     OversamplingConfig,
     RunConfig,
     RunSection,
@@ -270,6 +272,38 @@ def test_a_draft_model_speaks_the_policys_tokens_as_far_as_its_answers_go(
     assert found.startswith(f"rollout.draft_model.path={tmp_path}: {problem}")
     (tmp_path / "config.json").write_text('{"vocab_size": 448, "max_position_embeddings": 256}')
     assert run_problems(drafting(str(tmp_path)), CPU) == []
+
+
+def learning(config: RunConfig, **learner: Any) -> RunConfig:
+    options = DraftLearnerConfig(learning_rate=1e-4)
+    return replace(config, learner=LearnerConfig(draft_model=options, **learner))
+
+
+def test_only_a_draft_model_that_there_is_can_learn() -> None:
+    assert run_problems(learning(drafting("lab:short_tied")), CPU) == []
+    [problem] = run_problems(learning(RIGHT), CPU)
+    assert problem.startswith("learner.draft_model.learning_rate=0.0001 without a draft model; ")
+
+
+def test_a_draft_model_learns_from_an_output_matrix_that_is_whole() -> None:
+    [problem] = run_problems(learning(drafting("lab:short_tied"), zero_stage=3), CPU)
+    assert problem.startswith(
+        "learner.draft_model.learning_rate=0.0001 with learner.zero_stage=3: "
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"learning_rate": -1.0}, "learner.draft_model.learning_rate=-1.0: set it to 0 (it does "),
+        ({"num_minibatches": 0}, "learner.draft_model.num_minibatches=0: set it to 1 or more"),
+    ],
+)
+def test_options_of_a_draft_models_learner_have_bounds(
+    options: dict[str, Any], problem: str
+) -> None:
+    config = replace(RIGHT, learner=LearnerConfig(draft_model=DraftLearnerConfig(**options)))
+    assert run_problems(config, CPU)[0].startswith(problem)
 
 
 def test_determinism_excludes_drafts_that_are_drawn() -> None:
