@@ -113,3 +113,15 @@ def test_following_the_gradient_brings_the_draft_model_to_the_policy(loss) -> No
     for _ in range(3000):
         draft = draft - 0.02 * gradient(loss, draft, policy)
     assert acceptance(draft, policy).item() > 0.98
+
+
+@pytest.mark.parametrize("function", [*LOSSES, acceptance])
+def test_every_token_stands_for_itself(function) -> None:
+    generator = torch.Generator().manual_seed(0)
+    draft, policy = torch.randn(2, 2, 3, 5, generator=generator, dtype=torch.float64)
+    alone = [function(q[None], p[None]) for q, p in zip(draft[0], policy[0], strict=True)]
+    torch.testing.assert_close(function(draft, policy)[0], torch.cat(alone))
+    if function is not acceptance:
+        together = gradient(function, draft, policy)
+        first = gradient(function, draft[0, :1], policy[0, :1])
+        torch.testing.assert_close(together[0, :1], first)
