@@ -107,8 +107,9 @@ class DraftLearner:
         """One optimizer step towards `policy` per minibatch; returns metrics over all ranks."""
         statistics = Statistics()
         losses, norms = [], []
+        policy.eval()
         for minibatch in minibatches:
-            losses.append(self._accumulate(minibatch, policy.eval(), statistics))
+            losses.append(self._accumulate(minibatch, policy, statistics))
             norms.append(optimizer_step(self._engine, is_plain(self._settings, self._dtype)))
         device = self._ranks.device
         return statistics.reduce(device) | {

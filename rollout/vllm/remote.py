@@ -165,6 +165,7 @@ class RemoteEngine:
         return unpacked_fingerprints(answer)
 
     def draft_acceptance(self) -> Acceptance:
+        """See `PolicyEngine.draft_acceptance`; nothing is heard of a draft model's drafts."""
         return Acceptance(**self.call(_ask_workers(self.connection, "laconic_draft_acceptance")))
 
     def admit_together(self) -> None:
