@@ -31,6 +31,14 @@ class KlEstimator(Enum):
     k3 = "k3"
 
 
+class DraftObjective(Enum):
+    """Distances of a draft model from the policy (`rl.algorithms.draft_losses`)."""
+
+    forward_kl = "forward_kl"
+    reverse_kl = "reverse_kl"
+    tvd_plus_plus = "tvd_plus_plus"
+
+
 class SamplingFilter(Enum):
     """What must differ within a group that dynamic sampling keeps."""
 
@@ -285,6 +293,33 @@ class LoraConfig:
 
 
 @dataclass(kw_only=True)
+class DraftLearnerConfig:
+    """How `rollout.draft_model` learns to draft what the policy says, from the policy's rollouts.
+
+    The engine verifies drafts with any weights; these decide how many pass.
+    """
+
+    learning_rate: float = 0.0
+    """0 leaves the draft model as it is, and none is loaded beside the policy."""
+    loss: DraftObjective = DraftObjective.forward_kl
+    num_minibatches: int = 4
+    """Optimizer steps of the draft model on one batch of rollouts, after the policy's own."""
+
+    def problems(self) -> list[str]:
+        found = []
+        if self.learning_rate < 0:
+            found.append(
+                f"learner.draft_model.learning_rate={self.learning_rate}: set it to 0 (it does not "
+                "learn) or more"
+            )
+        if self.num_minibatches < 1:
+            found.append(
+                f"learner.draft_model.num_minibatches={self.num_minibatches}: set it to 1 or more"
+            )
+        return found
+
+
+@dataclass(kw_only=True)
 class LearnerConfig:
     """Base of the `learner` group; `deepspeed` is the one learner."""
 
@@ -305,6 +340,7 @@ class LearnerConfig:
     num_threads: int = 0
     """CPU threads of each learner process; 0 chooses from the core count."""
     lora: LoraConfig = field(default_factory=LoraConfig)
+    draft_model: DraftLearnerConfig = field(default_factory=DraftLearnerConfig)
 
     def problems(self) -> list[str]:
         found = []
@@ -319,7 +355,13 @@ class LearnerConfig:
                 f"learner.lora.rank={self.lora.rank} with learner.zero_stage=3: merged weights are "
                 "published from whole matrices; set learner.zero_stage=2 or learner.lora.rank=0"
             )
-        return found
+        if self.draft_model.learning_rate and self.zero_stage == 3:
+            found.append(
+                f"learner.draft_model.learning_rate={self.draft_model.learning_rate} with "
+                "learner.zero_stage=3: the draft model learns from the policy's whole output "
+                "matrix; set learner.zero_stage=2 or learner.draft_model.learning_rate=0"
+            )
+        return found + self.draft_model.problems()
 
 
 @dataclass(kw_only=True)

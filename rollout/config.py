@@ -6,7 +6,7 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
-from rollout.drafting.config import HistoryConfig
+from rollout.drafting.config import DraftModelConfig, HistoryConfig
 from rollout.trees.config import TreeConfig
 
 
@@ -21,12 +21,16 @@ class Placement(Enum):
 
 
 class Speculation(Enum):
-    """Who drafts: vLLM's own methods, or `history`, our own from a prompt's earlier outputs."""
+    """Who drafts: vLLM's own methods, or `history`, our own from a prompt's earlier outputs.
+
+    `draft_model` draws its drafts from a second, smaller model; the others copy from texts.
+    """
 
     none = "none"
     ngram = "ngram"
     suffix = "suffix"
     history = "history"
+    draft_model = "draft_model"
 
 
 class Order(Enum):
@@ -136,6 +140,7 @@ class VllmConfig(RolloutConfig):
     num_speculative_tokens: int = 8
     """Tokens of the longest draft."""
     history: HistoryConfig = field(default_factory=HistoryConfig)
+    draft_model: DraftModelConfig = field(default_factory=DraftModelConfig)
     num_threads: int = 0
     """CPU threads of the engine; 0 leaves the learner one core and takes the others."""
     urls: list[str] = field(default_factory=list)
@@ -172,6 +177,14 @@ class VllmConfig(RolloutConfig):
                 f"rollout.history.draft_length={fixed} with rollout.num_speculative_tokens="
                 f"{longest}: no draft is longer than these; set draft_length to {longest} or less, "
                 "or raise num_speculative_tokens"
+            )
+        drafts_by_model = self.speculation is Speculation.draft_model
+        if drafts_by_model != bool(self.draft_model.path):
+            found.append(
+                f"rollout.speculation={self.speculation.value} with rollout.draft_model.path="
+                f"{self.draft_model.path!r}: a draft model is set by both; set "
+                "rollout.speculation=draft_model and rollout.draft_model.path=HUB_NAME_OR_FOLDER, "
+                "or neither"
             )
         return found
 

@@ -152,6 +152,9 @@ class Supervisor(Generic[E]):
     def send(self, bucket: NamedTensors) -> None:
         self._send(lambda transfer: transfer.send(bucket))
 
+    def turn_to_drafter(self) -> None:
+        self._send(lambda transfer: transfer.turn_to_drafter())
+
     def finish(self, version: int) -> None:
         self._version = version
         self._send(lambda transfer: transfer.finish(version))

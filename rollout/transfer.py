@@ -32,8 +32,9 @@ def layer_of(name: str) -> str:
 class Transfer(Protocol):
     """Carries one version of the weights to every engine: start, send bucket after bucket, finish.
 
-    Called on rank 0 only, from the learner's thread; every call blocks until the engines have taken
-    what was sent, so that a bucket's memory can be reused.
+    Where an engine drafts with a model that learns, its weights follow the policy's in the same
+    cycle, after `turn_to_drafter`. Called on rank 0 only, from the learner's thread; every call
+    blocks until the engines have taken what was sent, so that a bucket's memory can be reused.
     """
 
     def start(self) -> bool:
@@ -46,6 +47,10 @@ class Transfer(Protocol):
         ...
 
     def send(self, bucket: NamedTensors) -> None: ...
+
+    def turn_to_drafter(self) -> None:
+        """What is sent from here to `finish` are weights of the engines' draft model."""
+        ...
 
     def finish(self, version: int) -> None:
         """Installs the weights, drops caches computed from the old ones, resumes as `version`."""
@@ -72,7 +77,7 @@ class PolicyEngine(MortalEngine, Protocol):
         ...
 
     def draft_acceptance(self) -> Acceptance:
-        """What became of the drafts from history since the last call. Blocks."""
+        """What became of drafts since the last call, where the drafter is counted. Blocks."""
         ...
 
     def prompt_tokens(self) -> PromptTokens:

@@ -63,6 +63,8 @@ class Reader:
         for _, tensor in bucket:
             assert tensor.isfinite().all()
 
+    def turn_to_drafter(self) -> None: ...
+
     def finish(self, version: int) -> None: ...
 
 

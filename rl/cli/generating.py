@@ -28,6 +28,9 @@ from rollout.trees.sampler import tree_sampling
 from rollout.windows.engine import WindowedEngine
 from rollout.windows.pool import WindowPool
 
+COUNTED = (Speculation.history, Speculation.draft_model)
+"""Drafters whose drafts an engine counts."""
+
 
 def stream_settings(config: RunConfig) -> StreamSettings:
     """How the stream samples; a seed per completion in deterministic mode only (it costs time).
@@ -92,7 +95,7 @@ def trains_windows(config: RunConfig) -> bool:
 def draft_counts(config: RunConfig, engine: Supervisor[PolicyEngine]) -> Callable[[], Acceptance]:
     """What became of the run's drafts since the last call; those of a lost engine are lost too."""
     rollout = config.rollout
-    if not (isinstance(rollout, VllmConfig) and rollout.speculation is Speculation.history):
+    if not (isinstance(rollout, VllmConfig) and rollout.speculation in COUNTED):
         return Acceptance
 
     def counted() -> Acceptance:

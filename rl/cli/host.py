@@ -1,10 +1,10 @@
 """What a process keeps when a run has ended: the event loop, the engine, the process group."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from rl.cli.options import build
-from rl.cli.problems import model_path
+from rl.cli.problems import draft_model_path, model_path
 from rl.config import RunConfig
 from rl.learner.process_group import Ranks, start_process_group, stop_process_group
 from rollout.background import BackgroundLoop
@@ -83,11 +83,19 @@ def room(config: RunConfig) -> int:
     return config.rollout.max_prompt_tokens + config.limit.max_response_tokens
 
 
+def served(config: RunConfig) -> RolloutConfig:
+    """The rollout's options with the draft model, if any, where vLLM finds it."""
+    rollout, path = config.rollout, draft_model_path(config)
+    if not (isinstance(rollout, VllmConfig) and path):
+        return rollout
+    return replace(rollout, draft_model=replace(rollout.draft_model, path=path))
+
+
 def start_engine(config: RunConfig, loop: BackgroundLoop, version: int) -> Started[PolicyEngine]:
     """The recipe's engine, with room for the longest prompt and the longest response."""
     engine: PolicyEngine = build(
         "rollout",
-        config.rollout,
+        served(config),
         loop=loop,
         model_path=model_path(config),
         dtype=config.model.dtype,

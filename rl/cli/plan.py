@@ -5,6 +5,7 @@ from pathlib import Path
 from rl.cli.machine import Machine, chosen_placement
 from rl.cli.memory import LearnerMemory, engine_weight_bytes, learner_memory
 from rl.cli.options import option_name
+from rl.cli.problems import draft_model_path
 from rl.cli.recipe import show
 from rl.cli.shapes import Shapes, model_shapes
 from rl.cli.threads import learner_threads
@@ -132,7 +133,9 @@ def _notes(config: RunConfig, shapes: Shapes) -> list[str]:
     longest = config.rollout.max_prompt_tokens + config.limit.max_response_tokens
     per_token = shapes.kv_bytes_per_token
     needed = config.rollout.max_num_seqs * longest * per_token
+    drafter = draft_model_path(config)
     return [
+        *([f"draft model {drafter}: what it takes is not counted above"] if drafter else []),
         f"key-value cache: {per_token:,} bytes a token; {config.rollout.max_num_seqs} sequences of "
         f"{longest:,} tokens at once would need {_amount(needed)}",
         f"activations: estimated for {config.learner.max_tokens_per_microbatch:,} tokens a forward "

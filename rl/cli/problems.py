@@ -52,6 +52,7 @@ def run_problems(config: RunConfig, machine: Machine) -> list[str]:
         _remote,
         _model,
         _context,
+        _draft_model,
     ):
         found += check(config)
     return found + _placement(config, machine) + (_folder(config) if machine.rank == 0 else [])
@@ -74,6 +75,12 @@ def model_path(config: RunConfig) -> str:
     return str(model_folder(config.model.path) or config.model.path)
 
 
+def draft_model_path(config: RunConfig) -> str:
+    """As `model_path`, of the draft model; empty for a run without one."""
+    path = config.rollout.draft_model.path if isinstance(config.rollout, VllmConfig) else ""
+    return str(model_folder(path) or path) if path else ""
+
+
 def context_tokens(model: ModelConfig) -> int:
     """Positions that the model can hold, as configured or as its folder says; 0 when unknown."""
     folder = model_folder(model.path) if model.path else None
@@ -85,11 +92,27 @@ def context_tokens(model: ModelConfig) -> int:
         return 0
 
 
+def vocabulary_tokens(model: ModelConfig) -> int:
+    """Rows of the model's embedding, as configured or as its folder says; 0 when unknown."""
+    folder = model_folder(model.path) if model.path else None
+    if model.vocab_size or folder is None:
+        return model.vocab_size
+    try:
+        return _stated(folder, "vocab_size")
+    except ValueError:
+        return 0
+
+
 def _positions(folder: Path) -> int:
+    """Positions of the model in `folder`, as `_stated`."""
+    return _stated(folder, "max_position_embeddings")
+
+
+def _stated(folder: Path, name: str) -> int:
     """What config.json states, 0 when it does not; a ValueError says why it cannot be read."""
     try:
         stated = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return int(stated.get("max_position_embeddings", 0))
+        return int(stated.get(name, 0))
     except FileNotFoundError:
         is_there = "the folder has no config.json" if folder.is_dir() else "there is no such folder"
         raise ValueError(is_there) from None
@@ -180,6 +203,12 @@ def _resume(config: RunConfig) -> list[str]:
         found.append(
             f"deterministic=true with rollout.speculation={method.value}: its drafts come from all "
             "earlier completions, which no checkpoint holds; set rollout.speculation=none or ngram"
+        )
+    if config.deterministic and method is Speculation.draft_model:
+        found.append(
+            "deterministic=true with rollout.speculation=draft_model: drafts are drawn by the "
+            "engine's own generator, whose state no checkpoint holds; set rollout.speculation=none "
+            "or ngram"
         )
     if config.checkpoint.keep_best and not (
         config.checkpoint.every_steps and config.evaluation.every_steps
@@ -294,6 +323,42 @@ def _context(config: RunConfig) -> list[str]:
         f"{prompt + response} tokens do not fit the model's context of {held}; lower either until "
         f"they sum to {held}"
     ]
+
+
+def _draft_model(config: RunConfig) -> list[str]:
+    """A draft model must speak the policy's tokens, as far as the policy's answers go."""
+    path = draft_model_path(config)
+    if not path and config.learner.draft_model.learning_rate:
+        return [
+            f"learner.draft_model.learning_rate={config.learner.draft_model.learning_rate} without "
+            "a draft model; set rollout.speculation=draft_model and rollout.draft_model.path, or "
+            "learner.draft_model.learning_rate=0"
+        ]
+    folder = model_folder(path) if path else None
+    if folder is None:
+        return []  # One on the Hub vLLM compares with the policy when it has loaded both.
+    assert isinstance(config.rollout, VllmConfig)
+    given = f"rollout.draft_model.path={config.rollout.draft_model.path}"
+    try:
+        vocabulary, positions = _stated(folder, "vocab_size"), _positions(folder)
+    except ValueError as error:
+        return [f"{given}: {error}; set a folder in Hugging Face format, or a Hub name"]
+    found = []
+    wanted = vocabulary_tokens(config.model)
+    if wanted and vocabulary != wanted:
+        found.append(
+            f"{given}: its vocabulary has {vocabulary} tokens and that of model.path="
+            f"{config.model.path} has {wanted}; set a draft model of the same tokenizer"
+        )
+    longest = config.rollout.max_prompt_tokens + config.limit.max_response_tokens
+    if 0 < positions < longest:
+        found.append(
+            f"{given}: its context of {positions} tokens ends before rollout.max_prompt_tokens="
+            f"{config.rollout.max_prompt_tokens} plus limit.max_response_tokens="
+            f"{config.limit.max_response_tokens}, and one long answer would end drafting for all; "
+            f"lower either until they sum to {positions}, or set another draft model"
+        )
+    return found
 
 
 def _placement(config: RunConfig, machine: Machine) -> list[str]:

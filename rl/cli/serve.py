@@ -79,10 +79,11 @@ def is_loopback(host: str) -> bool:
 
 def serve(config: RunConfig, host: str, port: int) -> None:
     """Starts vLLM with the settings of `config` and serves; blocks."""
-    from rl.cli.host import room
+    from rl.cli.host import room, served
     from rl.cli.problems import model_path
     from rollout.vllm import server
 
-    assert isinstance(config.rollout, VllmConfig)
+    rollout = served(config)
+    assert isinstance(rollout, VllmConfig)
     model = {"model": model_path(config), "dtype": config.model.dtype, "seed": config.seed}
-    server.serve(config.rollout, model, room(config), host, port)
+    server.serve(rollout, model, room(config), host, port)

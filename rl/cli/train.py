@@ -39,17 +39,17 @@ from rl.cli.judging import (
     training_verifier,
 )
 from rl.cli.options import build
-from rl.cli.problems import LAB, model_path
+from rl.cli.problems import LAB, draft_model_path, model_path
 from rl.cli.recipe import RecipeError
 from rl.cli.record import given_recording, own_recording
 from rl.config import ActorCriticConfig, RunConfig
 from rl.errors import Interrupted
 from rl.evaluate.evaluation import Evaluation
 from rl.learner.deepspeed_learner import DeepSpeedLearner
-from rl.learner.process_group import start_process_group, stop_process_group
+from rl.learner.process_group import Ranks, start_process_group, stop_process_group
 from rl.learner.ranks import LearnerGroup, serve
 from rl.limits.limit import Limit
-from rl.run.credit import Credit, critic_credit, group_credit
+from rl.run.credit import Credit, critic_credit, group_credit, with_drafter
 from rl.run.guards import Watch, read_history
 from rl.run.interrupts import Interrupts
 from rl.run.journal import Journal
@@ -92,7 +92,7 @@ def main(config: RunConfig, recipe: Path, resolved: str) -> None:
 def follow(config: RunConfig) -> None:
     """A rank other than 0: holds its share of the learner and does as rank 0 says."""
     with Interrupts() as interrupts:
-        learner = DeepSpeedLearner(config, model_path(config), start_process_group())
+        learner = build_learner(config, start_process_group())
         interrupts.protect()
         serve(learner)
         stop_process_group()
@@ -186,7 +186,7 @@ def run_job(
             reward=build_reward(
                 config, parts, host.loop, memory, recorded.references if recorded else None
             ),
-            credit=build_credit(config, learner, stream),
+            credit=drafting_credit(config, build_credit(config, learner, stream)),
             learner=learner,
             transfer=engine,
             interrupts=interrupts,
@@ -241,6 +241,12 @@ def build_credit(config: RunConfig, learner: LearnerGroup, stream: Stream) -> Cr
     )
 
 
+def drafting_credit(config: RunConfig, credit: Credit) -> Credit:
+    """`credit`, with minibatches for the draft model where that learns."""
+    options = config.learner.draft_model
+    return with_drafter(credit, options.num_minibatches) if options.learning_rate else credit
+
+
 def supervise(
     config: RunConfig,
     host: Host,
@@ -261,9 +267,14 @@ def supervise(
 def start_learner(parts: ExitStack, config: RunConfig, host: Host) -> LearnerGroup:
     """The learner on this rank, leading those of the other ranks."""
     ranks = host.ranks()
-    learner = LearnerGroup(DeepSpeedLearner(config, model_path(config), ranks), config, ranks)
+    learner = LearnerGroup(build_learner(config, ranks), config, ranks)
     parts.enter_context(closing(learner))
     return learner
+
+
+def build_learner(config: RunConfig, ranks: Ranks) -> DeepSpeedLearner:
+    """This rank's share of the learner."""
+    return DeepSpeedLearner(config, model_path(config), ranks, draft_model_path(config))
 
 
 def references(

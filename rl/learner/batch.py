@@ -201,9 +201,7 @@ def with_held_tokens(rows: Sequence[Row], fraction: float) -> list[Row]:
     ]
 
 
-def value_minibatches(
-    rows: Sequence[ValueRow], num: int, weigh: RowWeights
-) -> list[list[ValueRow]]:
+def even_minibatches(rows: Sequence[AnyRow], num: int, weigh: RowWeights) -> list[list[AnyRow]]:
     """`rows` in at most `num` minibatches whose sizes differ by one, weighted; none of no rows."""
     num = min(num, len(rows))
     bounds = [len(rows) * part // num for part in range(num + 1)] if num else []

@@ -8,6 +8,7 @@ one optimizer step.
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from rl.learner.correction import INTERPOLATIONS, correction_weights, weight_met
 from rl.learner.critic import Critic, Values
 from rl.learner.deterministic import use_deterministic_algorithms
 from rl.learner.diagnostics import Diagnostics
+from rl.learner.drafter import DraftLearner
 from rl.learner.engine import (
     deepspeed_config,
     frozen_engine,
@@ -49,6 +51,7 @@ from rl.learner.weights import (
     write_configs,
     write_safetensors,
 )
+from rollout.config import VllmConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -61,12 +64,17 @@ Fingerprint = Callable[[str, Tensor], Tensor]
 
 CRITIC = "critic"
 """The folder of the critic inside a learner checkpoint."""
+DRAFTER = "drafter"
+"""The folder of the draft model."""
 
 
 class DeepSpeedLearner:
     """The policy's weights and optimizer, spread over the ranks as ZeRO's stage says."""
 
-    def __init__(self, config: RunConfig, model_path: str, ranks: Ranks) -> None:
+    def __init__(
+        self, config: RunConfig, model_path: str, ranks: Ranks, drafter_path: str = ""
+    ) -> None:
+        """`drafter_path` is that of the draft model, which is loaded if it is to learn."""
         self._algorithm = config.algorithm
         self._policy_loss = policy_loss(config.algorithm)
         self._weigh = correction_weights(config.correction)
@@ -91,12 +99,14 @@ class DeepSpeedLearner:
         self._model = model
         self._engine = train_engine(self._policy(model, config), config.learner, self._dtype)
         self._weights = checkpoint_weights(model)
+        self._drafter = self._load_drafter(config, drafter_path)
         self.publish = Publisher(
             self._weights,
             self._bucket_bytes,
             config.rollout.sync_anchor_versions,
             partitioned=self._partitioned,
             device=ranks.device,
+            drafter=checkpoint_weights(self._drafter.model) if self._drafter else (),
         )
         self._reference = self._load_reference(config)
         self._critic = self._load_critic(config)
@@ -175,6 +185,13 @@ class DeepSpeedLearner:
             )
         return self._critic
 
+    def update_drafter(self, minibatches: Sequence[MicroBatches]) -> dict[str, float]:
+        """One optimizer step of the draft model per minibatch; metrics over all ranks."""
+        assert self._drafter is not None, "there are minibatches for a draft model that learns"
+        metrics = self._drafter.update(minibatches, self._engine.module)
+        self.publish.moved()
+        return metrics
+
     def fingerprints(self, fingerprint: Fingerprint) -> dict[str, Tensor]:
         """`fingerprint(name, tensor)` of every published tensor; on rank 0, empty elsewhere."""
         found: dict[str, Tensor] = {}
@@ -201,6 +218,8 @@ class DeepSpeedLearner:
         )
         if self._critic is not None:
             self._critic.save(folder / CRITIC)
+        if self._drafter is not None:
+            self._drafter.save(folder / DRAFTER)
         write_generators(folder, self.ranks.rank)
         if self.ranks.is_first:
             index = Index(updates=self._updates, num_ranks=self.ranks.world_size)
@@ -221,6 +240,8 @@ class DeepSpeedLearner:
         scratch = folder.parent.with_name(f"{folder.parent.name}.universal.partial")
         if self._critic is not None:
             self._critic.load(folder / CRITIC, num_saved, scratch)
+        if self._drafter is not None:
+            self._drafter.load(folder / DRAFTER, num_saved, scratch)
         load_engine(self._engine, folder, num_saved, scratch, strict=self._adapters is None)
         self._updates = updates
         self.publish.moved()
@@ -236,7 +257,8 @@ class DeepSpeedLearner:
             "model.dtype": self._dtype,
             "learner.lora.rank": self._settings.lora.rank,
         }
-        return layout | ({} if self._critic is None else {"critic": "whole"})
+        beside = {"critic": self._critic, "draft_model": self._drafter}
+        return layout | {name: "whole" for name, model in beside.items() if model is not None}
 
     def export(self, folder: Path) -> None:
         """The policy in Hugging Face format: safetensors, config, generation config, tokenizer."""
@@ -272,6 +294,15 @@ class DeepSpeedLearner:
         if not isinstance(config.algorithm, ActorCriticConfig):
             return None
         return Critic(config, config.algorithm.critic, self._load(config), self.ranks)
+
+    def _load_drafter(self, config: RunConfig, path: str) -> DraftLearner | None:
+        """The draft model that learns, if the config asks for one."""
+        if not config.learner.draft_model.learning_rate:
+            return None
+        assert isinstance(config.rollout, VllmConfig), "no other engine has a draft model"
+        source = replace(config.model, revision=config.rollout.draft_model.revision)
+        model = load_model(path, source, None, self.ranks.device)
+        return DraftLearner(config, model, self.ranks)
 
     def _whole_weights(self) -> Any:
         return whole_weights(self._weights, self._bucket_bytes, self._partitioned)

@@ -70,18 +70,23 @@ class Policy(nn.Module):
 
     def forward(self, batch: PaddedRows) -> TokenLogprobs:
         """Log-probs [N] and entropies [N] at the response tokens of `batch`."""
-        hidden = self.model.base_model(input_ids=batch.token_ids, use_cache=False).last_hidden_state
-        result: TokenLogprobs = self.head(hidden[batch.rows, batch.positions], batch.targets)
+        result: TokenLogprobs = self.head(response_states(self.model, batch), batch.targets)
         return result
 
     def gradient_norms(self, batch: PaddedRows) -> Tensor:
         """How far each row of `batch` would move the output matrix [B] (`gradient_norms`)."""
-        hidden = self.model.base_model(input_ids=batch.token_ids, use_cache=False).last_hidden_state
         head = self.head
         return output_gradient_norms(
-            hidden[batch.rows, batch.positions], head.weight, batch.targets, batch.rows,
+            response_states(self.model, batch), head.weight, batch.targets, batch.rows,
             head.temperature, head.top_p, head.chunk,
         )  # fmt: skip
+
+
+def response_states(model: "PreTrainedModel", batch: PaddedRows) -> Tensor:
+    """The last hidden states [N, H] from which `model` predicts the response tokens of `batch`."""
+    hidden = model.base_model(input_ids=batch.token_ids, use_cache=False).last_hidden_state
+    states: Tensor = hidden[batch.rows, batch.positions]
+    return states
 
 
 def output_weight(model: "PreTrainedModel") -> nn.Parameter:

@@ -1,7 +1,8 @@
 """Publishing: the learner's weights to the engines, bucket by bucket, without what cannot differ.
 
 start -> engines that hold the last publication get the layers that train, if the optimizer moved
-them since; new ones, and all of them at every anchor, get everything -> finish.
+them since; new ones, and all of them at every anchor, get everything -> the same for the draft
+model that learns, if there is one -> finish.
 """
 
 from collections.abc import Sequence
@@ -29,8 +30,10 @@ class Publisher:
         *,
         partitioned: bool,
         device: torch.device,
+        drafter: Sequence[Weight] = (),
     ) -> None:
         self._weights = list(weights)
+        self._drafter = list(drafter)
         self._bucket_bytes = bucket_bytes
         self._anchor_versions = anchor_versions
         self._partitioned = partitioned
@@ -51,18 +54,25 @@ class Publisher:
         held = transfer.start() if transfer is not None else False
         whole = not (self._sent_before and self._known_to_all(held))
         whole = whole or version % self._anchor_versions == 0
+        sent = self._send(transfer, to_send(self._weights, whole, self._moved))
+        if drafts := to_send(self._drafter, whole, self._moved):
+            if transfer is not None:
+                transfer.turn_to_drafter()
+            sent = [a + b for a, b in zip(sent, self._send(transfer, drafts), strict=True)]
+        if transfer is not None:
+            transfer.finish(version)
+        self._sent_before, self._moved = True, False
+        return dict(zip(("sync/tensors", "sync/bytes"), map(float, sent), strict=True))
+
+    def _send(self, transfer: Transfer | None, weights: list[Weight]) -> list[int]:
+        """Sends `weights` bucket by bucket; returns how many tensors and bytes they are."""
         num_tensors = num_bytes = 0
-        for bucket in whole_weights(
-            to_send(self._weights, whole, self._moved), self._bucket_bytes, self._partitioned
-        ):
+        for bucket in whole_weights(weights, self._bucket_bytes, self._partitioned):
             if transfer is not None:
                 transfer.send(bucket)
             num_tensors += len(bucket)
             num_bytes += sum(tensor.nbytes for _, tensor in bucket)
-        if transfer is not None:
-            transfer.finish(version)
-        self._sent_before, self._moved = True, False
-        return {"sync/tensors": float(num_tensors), "sync/bytes": float(num_bytes)}
+        return [num_tensors, num_bytes]
 
     def _known_to_all(self, held: bool) -> bool:
         """What rank 0 heard from its transfer: every rank must go through the same buckets."""

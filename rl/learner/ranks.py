@@ -87,6 +87,13 @@ class LearnerGroup:
             works = self._works(list(zip(minibatches, plans, strict=True)))
             return self._learner.update_critic(self._channel.scatter(works, ValueRow))
 
+    def update_drafter(self, minibatches: Sequence[Sequence[Row]]) -> dict[str, float]:
+        """One optimizer step of the draft model per minibatch of weighted rows."""
+        plans = [self._plan(rows) for rows in minibatches]
+        with self._command("update_drafter"):
+            works = self._works(list(zip(minibatches, plans, strict=True)))
+            return self._learner.update_drafter(self._channel.scatter(works, Row))
+
     def publish(self, transfer: Transfer, version: int) -> dict[str, float]:
         """Brings the engines' weights up to date; they go on as `version`. Returns metrics."""
         began = perf_counter()
@@ -199,6 +206,8 @@ def follow(learner: DeepSpeedLearner, channel: Channel, command: Command) -> Non
             channel.gather(joined(learner.values(channel.scatter(None, Row)[0])))
         case {"name": "update_critic"}:
             learner.update_critic(channel.scatter(None, ValueRow))
+        case {"name": "update_drafter"}:
+            learner.update_drafter(channel.scatter(None, Row))
         case {"name": "publish", "version": int(version)}:
             learner.publish(None, version)
         case {"name": "fingerprints"}:

@@ -1,7 +1,7 @@
 """Credit: what every token of an update is worth, by comparison in groups or by a critic.
 
 scored groups -> rows -> values, if there is a critic -> advantages -> minibatches of the policy
-and, of the finished responses, minibatches of the critic.
+and, of the finished responses, minibatches of the critic; those of a draft model that learns.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from data.types import Completion, Group, LogProbs, Score
 from rl.algorithms.actor_critic import Estimate, Responses, value_targets
-from rl.algorithms.aggregation import row_weights
+from rl.algorithms.aggregation import row_weights, token_mean
 from rl.algorithms.gae import Floats, explained_variance
 from rl.algorithms.group import Advantages, totals
 from rl.algorithms.kl_reward import kl_to_go
@@ -23,11 +23,11 @@ from rl.config import ActorCriticConfig, RunConfig
 from rl.learner.batch import (
     Row,
     ValueRow,
+    even_minibatches,
     log_ratios,
     minibatches_of,
     rows_of,
     sampled_mask,
-    value_minibatches,
     with_token_advantages,
 )
 from rl.learner.critic import Values
@@ -40,6 +40,7 @@ class Batch:
 
     minibatches: list[list[Row]]
     value_minibatches: list[list[ValueRow]] = field(default_factory=list)
+    draft_minibatches: list[list[Row]] = field(default_factory=list)
     advantages: list[list[float]]
     metrics: dict[str, float] = field(default_factory=dict)
 
@@ -60,14 +61,18 @@ Trained = Callable[[Completion, int], NDArray[np.bool_]]
 def train_on(learner: LearnerGroup, batch: Batch) -> dict[str, float]:
     """The critic's optimizer steps, if there is one, then the policy's, unless that waits.
 
-    While the critic warms up, its loss is the only one that there is.
+    While the critic warms up, its loss is the only one that there is. A draft model that learns
+    follows the policy, towards the weights that sample next.
     """
     metrics = dict(batch.metrics)
     if batch.value_minibatches:
         metrics |= learner.update_critic(batch.value_minibatches)
-    if batch.minibatches:
-        return metrics | learner.update(batch.minibatches)
-    return metrics | {"loss": metrics["critic/vf_loss"]}
+    if not batch.minibatches:
+        return metrics | {"loss": metrics["critic/vf_loss"]}
+    metrics |= learner.update(batch.minibatches)
+    if batch.draft_minibatches:
+        metrics |= learner.update_drafter(batch.draft_minibatches)
+    return metrics
 
 
 def group_credit(
@@ -129,14 +134,25 @@ def critic_credit(
         warm = version >= critic.warmup_steps
         return Batch(
             minibatches=minibatches_of(rows, algorithm, weigh) if warm else [],
-            value_minibatches=value_minibatches(
-                value_rows, algorithm.num_minibatches, weigh_values
-            ),
+            value_minibatches=even_minibatches(value_rows, algorithm.num_minibatches, weigh_values),
             advantages=mean_advantages(rows, groups),
             metrics=critic_metrics(value_rows) | window_metrics(rows, num_unfinished),
         )
 
     return credit
+
+
+def with_drafter(credit: Credit, num_minibatches: int) -> Credit:
+    """As `credit`; a draft model learns from what the policy learns from, every token alike."""
+
+    def credit_both(
+        groups: Sequence[Group], scores: Sequence[Sequence[Score]], version: int
+    ) -> Batch:
+        batch = credit(groups, scores, version)
+        rows = [row for minibatch in batch.minibatches for row in minibatch]
+        return replace(batch, draft_minibatches=even_minibatches(rows, num_minibatches, token_mean))
+
+    return credit_both
 
 
 def responses_of(

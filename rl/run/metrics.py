@@ -94,6 +94,13 @@ METRICS: dict[str, Metric] = {
     "critic/returns/mean": Metric("mean of what their values are to become"),
     "critic/grad_norm": Metric("norm of the critic's gradient before clipping"),
     "critic/skipped_updates": Metric("steps of the critic left out: gradient not finite"),
+    # The draft model that learns.
+    "draft_model/loss": Metric("the draft model's loss, mean over its minibatches", "nats"),
+    "draft_model/acceptance": Metric(
+        "chance that a draft at a sampled token is accepted, during the update", "share"
+    ),
+    "draft_model/grad_norm": Metric("norm of the draft model's gradient before clipping"),
+    "draft_model/skipped_updates": Metric("its steps left out: gradient not finite"),
     # Engine against learner.
     "sampling/sampling_logp_difference/mean": Metric("mean |engine - learner| log-prob", "nats"),
     "sampling/sampling_logp_difference/max": Metric("largest |engine - learner|", "nats"),
@@ -136,7 +143,8 @@ METRICS: dict[str, Metric] = {
     "stream/aborted": Metric("completions cancelled before they ended"),
     "stream/unused": Metric("completions of groups that no batch took"),
     "stream/wasted_tokens": Metric("tokens of the completions that nothing trained on", "tokens"),
-    # Drafts from history, under SkyRL's names where it has one; their lengths follow the clock.
+    # Drafts of an engine, under SkyRL's names where it has one. Lengths of drafts from history
+    # follow the clock.
     "vllm/train/draft_acceptance_rate": Metric(
         "accepted share of the drafted tokens", "share", varies=True
     ),
@@ -251,11 +259,14 @@ CONDITIONS: dict[str, str] = {
     "rollout/trained_tokens": "the algorithm has a critic",
     "critic/": "the algorithm has a critic",
     "critic/vf_explained_var": "the algorithm has a critic, and returns differ",
+    "draft_model/": "learner.draft_model.learning_rate > 0",
     "allocation/": "allocation=gvm or variance",
     "probe/max_logprob_gap": "rollout.probe_tokens > 0",
     "rollout/prompt_cached_share": "rollout=vllm, and rollout.placement is not remote",
-    "vllm/": "rollout.speculation=history",
-    "vllm/train/draft_expected_acceptance_length": "rollout.history.draft_length=0",
+    "vllm/": "rollout.speculation is history or draft_model",
+    "vllm/train/draft_expected_acceptance_length": "rollout.speculation=history, draft_length=0",
+    "vllm/train/draft_seconds": "rollout.speculation=history",
+    "vllm/train/draft_history_tokens": "rollout.speculation=history",
     "guards/restored_step": "a guard restored an earlier checkpoint",
     "time/evaluate": HELD_OUT,
     "eval/": HELD_OUT,

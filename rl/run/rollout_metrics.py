@@ -134,6 +134,10 @@ def draft_metrics(drafts: Acceptance) -> dict[str, float]:
     if not drafts.verifications:
         return {}
     name = "vllm/train/draft_{}".format
+    history = {
+        name("seconds"): drafts.draft_seconds,
+        name("history_tokens"): float(drafts.stored_tokens),
+    }
     expected = {name("expected_acceptance_length"): drafts.expected_length}
     return {
         name("acceptance_rate"): drafts.draft_acceptance,
@@ -142,8 +146,7 @@ def draft_metrics(drafts: Acceptance) -> dict[str, float]:
         name("num_accepted_tokens"): float(sum(drafts.accepted_at)),
         name("length"): drafts.draft_length,
         name("off_share"): drafts.undrafted,
-        name("seconds"): drafts.draft_seconds,
-        name("history_tokens"): float(drafts.stored_tokens),
+        **(history if drafts.draft_seconds else {}),
         **(expected if drafts.expected else {}),
         **{
             name(f"num_drafts_pos_{position}"): float(count)

@@ -1,4 +1,4 @@
-"""Options of drafting from the history of a prompt; imports nothing heavy."""
+"""Options of drafting, from the history of a prompt or with a model; imports nothing heavy."""
 
 from dataclasses import dataclass
 
@@ -38,3 +38,12 @@ class HistoryConfig:
                 "decides) or more"
             )
         return found
+
+
+@dataclass(kw_only=True)
+class DraftModelConfig:
+    """What `rollout.speculation=draft_model` drafts with: a small model of the same vocabulary."""
+
+    path: str = ""
+    """Hub name, a folder, or `lab:short` (short_tied, long, long_tied) for a lab checkpoint."""
+    revision: str = "main"

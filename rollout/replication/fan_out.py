@@ -36,6 +36,9 @@ class FanOut:
     def send(self, bucket: NamedTensors) -> None:
         self._each(lambda transfer: transfer.send(bucket))
 
+    def turn_to_drafter(self) -> None:
+        self._each(lambda transfer: transfer.turn_to_drafter())
+
     def finish(self, version: int) -> None:
         self._each(lambda transfer: transfer.finish(version))
         self._engine.published(version)

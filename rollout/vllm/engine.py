@@ -21,7 +21,7 @@ from rollout.transfer import HeldTransfer
 from rollout.vllm.admission import Admission
 from rollout.vllm.fingerprint import unpacked_fingerprints
 from rollout.vllm.processes import EngineProcesses
-from rollout.vllm.requests import completion_of, sampling_parameters
+from rollout.vllm.requests import acceptance_of, completion_of, sampling_parameters
 
 if TYPE_CHECKING:
     from vllm.outputs import CompletionOutput
@@ -64,6 +64,7 @@ class VllmEngine:
         self._asked: set[str] = set()
         self._tokens_answered = 0
         self._prompt_tokens = PromptTokens()
+        self._drafts = Acceptance()
         self._lost = ""
         self._admission: Admission | None = None
 
@@ -132,6 +133,7 @@ class VllmEngine:
         finally:
             self._asked.discard(sampling.id)
         self._tokens_answered += len(output.token_ids)
+        self._drafts.add(acceptance_of(output))
         return completion_of(output, sampling, self._weight_version)
 
     async def abort(self, request_id: str) -> None:
@@ -227,8 +229,17 @@ class VllmEngine:
         return unpacked_fingerprints(self.loop.run(self.call("laconic_fingerprints"))[0])
 
     def draft_acceptance(self) -> Acceptance:
-        """See `PolicyEngine.draft_acceptance`; of several GPUs' engines, that of the first."""
-        return Acceptance(**self.loop.run(self.call("laconic_draft_acceptance"))[0])
+        """See `PolicyEngine.draft_acceptance`; of several GPUs' engines, that of the first.
+
+        Our own drafter counts step by step, vLLM's draft model with each completion that ends.
+        """
+        return self.loop.run(self._take_acceptance())
+
+    async def _take_acceptance(self) -> Acceptance:
+        found = Acceptance(**(await self.call("laconic_draft_acceptance"))[0])
+        found.add(self._drafts)
+        self._drafts = Acceptance()
+        return found
 
     def prompt_tokens(self) -> PromptTokens:
         taken, self._prompt_tokens = self._prompt_tokens, PromptTokens()

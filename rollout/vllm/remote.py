@@ -166,6 +166,7 @@ class RemoteEngine:
         return unpacked_fingerprints(answer)
 
     def draft_acceptance(self) -> Acceptance:
+        """See `PolicyEngine.draft_acceptance`; nothing is heard of a draft model's drafts."""
         return Acceptance(**self.call(_ask_workers(self.connection, "laconic_draft_acceptance")))
 
     def prompt_tokens(self) -> PromptTokens:
@@ -255,6 +256,10 @@ class RemoteCycle:
 
     def update(self, info: dict[str, Any]) -> None:
         self._post("/update_weights", {"update_info": info})
+
+    def turn_to_drafter(self) -> None:
+        self._post("/finish_weight_update", {"weight_version": None})
+        self._post("/start_draft_weight_update")
 
     def finish(self, version: int) -> None:
         self._post("/finish_weight_update", {"weight_version": str(version)})

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data.types import Completion, Finish, Span
+from rollout.drafting.acceptance import Acceptance
 from rollout.engine import EngineError, Sampling
 
 if TYPE_CHECKING:
@@ -56,6 +57,18 @@ def completion_of(output: "CompletionOutput", sampling: Sampling, version: int) 
         finish=finish,
         spans=_spans(output, version),
     )
+
+
+def acceptance_of(output: "CompletionOutput") -> Acceptance:
+    """What became of the drafts of a request, where the engine was told to keep count of them.
+
+    Steps without a draft are not among its verifications.
+    """
+    found, kept = Acceptance(), output.spec_decode_metrics
+    if kept is not None:
+        for drafted, accepted in zip(kept.per_step_drafted, kept.per_step_accepted, strict=True):
+            found.count(drafted, accepted)
+    return found
 
 
 def _spans(output: "CompletionOutput", version: int) -> tuple[Span, ...]:

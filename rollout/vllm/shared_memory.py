@@ -63,11 +63,10 @@ class SharedMemoryUpdateInfo(WeightTransferUpdateInfo):
 class SharedMemoryWeightTransfer(
     WeightTransferEngine[SharedMemoryInitInfo, SharedMemoryUpdateInfo]
 ):
-    """Loads chunks from shared memory through vLLM's layerwise reload."""
+    """Loads chunks from shared memory through vLLM's layerwise reload, into policy or drafter."""
 
     init_info_cls = SharedMemoryInitInfo
     update_info_cls = SharedMemoryUpdateInfo
-    supports_draft_weight_update = False
 
     def __init__(
         self,

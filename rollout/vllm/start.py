@@ -147,6 +147,8 @@ def engine_arguments(
         "use_tqdm_on_load": False,
         **({"speculative_config": drafts} if drafts else {}),
     }
+    if config.speculation is Speculation.draft_model:
+        arguments["per_request_spec_decode_metrics"] = "detailed"
     if placement is Placement.cpu:
         arguments |= {
             "enforce_eager": True,
@@ -178,6 +180,14 @@ def speculation_arguments(config: VllmConfig) -> dict[str, Any]:
     method = {"method": config.speculation.value}
     if config.speculation is Speculation.history:
         method = {"method": "custom_class", "model": HISTORY_PROPOSER}
+    if config.speculation is Speculation.draft_model:
+        method |= {
+            "model": config.draft_model.path,
+            "revision": config.draft_model.revision,
+            # Drafts are drawn and their probabilities kept: a draft of q is accepted by min(1, p/q)
+            # where vLLM's default, the likeliest token, would be by p.
+            "draft_sample_method": "probabilistic",
+        }
     return {**method, "num_speculative_tokens": config.num_speculative_tokens}
 
 

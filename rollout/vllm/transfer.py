@@ -1,7 +1,8 @@
 """Carries the learner's weights into vLLM's workers, by vLLM's weight-transfer interface.
 
 All three transfers drive one cycle: pause (running requests are kept), start, one update per chunk,
-finish, forget cached keys and values, resume. They differ in how a chunk travels: shared memory
+finish, forget cached keys and values, resume. A draft model's weights are a second start, updates
+and finish within the pause. They differ in how a chunk travels: shared memory
 (CPU), NCCL broadcast (the engine has GPUs of its own), CUDA IPC (engine and learner share GPUs).
 """
 
@@ -53,6 +54,10 @@ class Cycle(Protocol):
 
     def update(self, info: dict[str, Any]) -> None: ...
 
+    def turn_to_drafter(self) -> None:
+        """See `Transfer.turn_to_drafter`."""
+        ...
+
     def finish(self, version: int) -> None: ...
 
 
@@ -74,6 +79,10 @@ class EngineCycle:
 
     def update(self, info: dict[str, Any]) -> None:
         self._run(self._engine.call("update_weights", update_info=info))
+
+    def turn_to_drafter(self) -> None:
+        self._run(self._engine.call("finish_weight_update"))
+        self._run(self._engine.call("start_draft_weight_update"))
 
     def finish(self, version: int) -> None:
         self._run(self._finish(version))
@@ -136,6 +145,9 @@ class SharedMemoryTransfer:
                     "offsets": offsets,
                 }
             )
+
+    def turn_to_drafter(self) -> None:
+        self._cycle.turn_to_drafter()
 
     def finish(self, version: int) -> None:
         self._cycle.finish(version)

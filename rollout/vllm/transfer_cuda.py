@@ -53,6 +53,9 @@ class NcclTransfer:
         self._trainer.send_weights()
         self._source.bucket = ()
 
+    def turn_to_drafter(self) -> None:
+        self._cycle.turn_to_drafter()
+
     def finish(self, version: int) -> None:
         self._cycle.finish(version)
 
@@ -129,12 +132,16 @@ class IpcTransfer:
                 }
             )
 
+    def turn_to_drafter(self) -> None:
+        self._cycle.turn_to_drafter()
+        self.close()
+
     def finish(self, version: int) -> None:
         self._cycle.finish(version)
         self.close()
 
     def close(self) -> None:
-        """Gives the buffers back: workers release them with `finish`, one export per cycle."""
+        """Gives the buffers back: workers release them as they finish a model, one export each."""
         self._buffers, self._handles = [], ""
         torch.cuda.ipc_collect()
 

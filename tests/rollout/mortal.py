@@ -53,6 +53,9 @@ class Weights:
     def send(self, bucket):
         self.sent.append(bucket)
 
+    def turn_to_drafter(self):
+        self.sent.append("drafter")
+
     def finish(self, version):
         self.breaks()
         self.engine.weight_version = version

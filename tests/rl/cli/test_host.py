@@ -2,9 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from rl.cli.host import engine_settings
+from rl.cli.host import engine_settings, served
+from rl.cli.problems import LAB
 from rl.config import RunConfig
-from rollout.config import ReplayConfig, TransformersConfig, VllmConfig
+from rollout.config import ReplayConfig, Speculation, TransformersConfig, VllmConfig
+from rollout.drafting.config import DraftModelConfig
 
 
 def run(**options: object) -> RunConfig:
@@ -49,3 +51,12 @@ def test_an_engine_of_other_size_is_another_engine(options: dict[str, object]) -
 def test_transformers_and_vllm_are_different_engines() -> None:
     other = replace(run(), rollout=TransformersConfig())
     assert engine_settings(other) != engine_settings(run())
+
+
+def test_an_engine_gets_the_folder_of_a_lab_checkpoint_that_drafts() -> None:
+    drafts = DraftModelConfig(path="lab:short_tied")
+    config = run(speculation=Speculation.draft_model, draft_model=drafts)
+    rollout = served(config)
+    assert isinstance(rollout, VllmConfig)
+    assert rollout.draft_model.path == str(LAB / "short_tied")
+    assert served(run()) == run().rollout

@@ -96,3 +96,12 @@ def test_replicas_of_the_cpu_share_its_threads() -> None:
     )
     assert "4 for each engine" in text
     assert sum(line.startswith("cpu ") and "engine" in line for line in text.splitlines()) == 2
+
+
+def test_a_draft_model_is_named_as_not_counted() -> None:
+    drafting = ["rollout.speculation=draft_model", "rollout.draft_model.path=lab:short_tied"]
+    for overrides in ([], drafting):
+        config = compose(QUICKSTART, overrides, EIGHT).config
+        text = plan_text(QUICKSTART, config, EIGHT)
+        named = "short_tied: what it takes is not counted above" in text
+        assert named == bool(overrides)

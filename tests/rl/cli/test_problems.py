@@ -27,6 +27,7 @@ from rl.cli.machine import Machine
 from rl.cli.problems import context_tokens, model_folder, run_problems
 from rl.config import (
     ConstantLimitConfig,
+    DraftLearnerConfig,
     EvaluationConfig,
     LearnerConfig,
     OversamplingConfig,
@@ -43,6 +44,7 @@ from rollout.config import (
     TransformersReplayConfig,
     VllmConfig,
 )
+from rollout.drafting.config import DraftModelConfig
 from rollout.trees.config import TreeConfig
 
 CPU = Machine(num_cores=2, num_gpus=0)
@@ -222,6 +224,88 @@ def test_determinism_excludes_drafts_that_no_checkpoint_holds(method: Speculatio
     config = replace(RIGHT, deterministic=True, rollout=VllmConfig(speculation=method))
     [problem] = run_problems(config, CPU)
     assert problem.startswith(f"deterministic=true with rollout.speculation={method.value}: ")
+
+
+def drafting(path: str, **changed: Any) -> RunConfig:
+    """The lab's model, drafted for by the model in `path`, with 256 tokens of prompt and answer."""
+    rollout = VllmConfig(
+        speculation=Speculation.draft_model,
+        draft_model=DraftModelConfig(path=path),
+        max_prompt_tokens=128,
+    )
+    model = ModelConfig(path="lab:short", dtype="float32")
+    limit = ConstantLimitConfig(max_response_tokens=128)
+    return replace(RIGHT, model=model, rollout=rollout, limit=limit, **changed)
+
+
+def test_a_draft_model_needs_its_path_and_its_speculation() -> None:
+    for rollout in (
+        VllmConfig(speculation=Speculation.draft_model),
+        VllmConfig(draft_model=DraftModelConfig(path="organisation/small")),
+    ):
+        [problem] = run_problems(replace(RIGHT, rollout=rollout), CPU)
+        assert problem.startswith(f"rollout.speculation={rollout.speculation.value} with rollout.")
+        assert "a draft model is set by both" in problem
+    assert run_problems(drafting("lab:short_tied"), CPU) == []
+    assert run_problems(drafting("organisation/small"), CPU) == []
+
+
+@pytest.mark.parametrize(
+    ("stated", "problem"),
+    [
+        ('{"vocab_size": 449}', "its vocabulary has 449 tokens and that of model.path=lab:short "),
+        (
+            '{"vocab_size": 448, "max_position_embeddings": 255}',
+            "its context of 255 tokens ends before rollout.max_prompt_tokens=128 plus limit.",
+        ),
+        ("{", "its config.json cannot be read (JSONDecodeError: "),
+    ],
+)
+def test_a_draft_model_speaks_the_policys_tokens_as_far_as_its_answers_go(
+    tmp_path: Path, stated: str, problem: str
+) -> None:
+    (tmp_path / "config.json").write_text(stated)
+    [found] = run_problems(drafting(str(tmp_path)), CPU)
+    assert found.startswith(f"rollout.draft_model.path={tmp_path}: {problem}")
+    (tmp_path / "config.json").write_text('{"vocab_size": 448, "max_position_embeddings": 256}')
+    assert run_problems(drafting(str(tmp_path)), CPU) == []
+
+
+def learning(config: RunConfig, **learner: Any) -> RunConfig:
+    options = DraftLearnerConfig(learning_rate=1e-4)
+    return replace(config, learner=LearnerConfig(draft_model=options, **learner))
+
+
+def test_only_a_draft_model_that_there_is_can_learn() -> None:
+    assert run_problems(learning(drafting("lab:short_tied")), CPU) == []
+    [problem] = run_problems(learning(RIGHT), CPU)
+    assert problem.startswith("learner.draft_model.learning_rate=0.0001 without a draft model; ")
+
+
+def test_a_draft_model_learns_from_an_output_matrix_that_is_whole() -> None:
+    [problem] = run_problems(learning(drafting("lab:short_tied"), zero_stage=3), CPU)
+    assert problem.startswith(
+        "learner.draft_model.learning_rate=0.0001 with learner.zero_stage=3: "
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"learning_rate": -1.0}, "learner.draft_model.learning_rate=-1.0: set it to 0 (it does "),
+        ({"num_minibatches": 0}, "learner.draft_model.num_minibatches=0: set it to 1 or more"),
+    ],
+)
+def test_options_of_a_draft_models_learner_have_bounds(
+    options: dict[str, Any], problem: str
+) -> None:
+    config = replace(RIGHT, learner=LearnerConfig(draft_model=DraftLearnerConfig(**options)))
+    assert run_problems(config, CPU)[0].startswith(problem)
+
+
+def test_determinism_excludes_drafts_that_are_drawn() -> None:
+    [problem] = run_problems(drafting("lab:short_tied", deterministic=True), CPU)
+    assert problem.startswith("deterministic=true with rollout.speculation=draft_model: ")
 
 
 REMOTE = VllmConfig(placement=Placement.remote, urls=["http://127.0.0.1:1"])

@@ -19,11 +19,11 @@ VOCABULARY = 64
 STEPS, MINIBATCHES, GROUPS, GROUP_SIZE = 5, 2, 6, 4
 
 
-def save_tiny_model(folder: Path, *, tied: bool) -> Path:
+def save_tiny_model(folder: Path, *, tied: bool, seed: int = 0) -> Path:
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
 
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     config = Qwen2Config(
         vocab_size=VOCABULARY,
         hidden_size=32,

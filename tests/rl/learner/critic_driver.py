@@ -13,7 +13,7 @@ import torch
 from replay_driver import read_steps, run_config
 
 from rl.algorithms.aggregation import sequence_mean_token_mean
-from rl.learner.batch import Row, ValueRow, value_minibatches
+from rl.learner.batch import Row, ValueRow, even_minibatches
 from rl.learner.critic import Values
 from rl.learner.deepspeed_learner import DeepSpeedLearner
 from rl.learner.process_group import start_process_group, stop_process_group
@@ -38,7 +38,7 @@ def train(group: LearnerGroup, step: list[list[Row]]) -> dict[str, float]:
     """One update of the critic in two minibatches, on rows of their own order."""
     rows = [row for minibatch in step for row in minibatch]
     value_rows = targets(rows, group.values(rows))
-    return group.update_critic(value_minibatches(value_rows, 2, sequence_mean_token_mean))
+    return group.update_critic(even_minibatches(value_rows, 2, sequence_mean_token_mean))
 
 
 def exercise(group: LearnerGroup, step: list[list[Row]], folder: Path) -> dict[str, Any]:

@@ -15,13 +15,22 @@ from data.config import ModelConfig
 from rl.algorithms.config import CorrectionConfig
 from rl.algorithms.table import ACTOR_CRITICS, ALGORITHMS
 from rl.cli.options import GROUPS
-from rl.config import CriticConfig, KlEstimator, LearnerConfig, LoraConfig, RunConfig, Schedule
+from rl.config import (
+    CriticConfig,
+    DraftLearnerConfig,
+    KlEstimator,
+    LearnerConfig,
+    LoraConfig,
+    RunConfig,
+    Schedule,
+)
 from rl.learner.batch import Row
 from rl.learner.channel import Packed, Work, unpack
 from rl.learner.deepspeed_learner import DeepSpeedLearner
 from rl.learner.process_group import start_process_group, stop_process_group
 from rl.learner.ranks import LearnerGroup, serve
-from rollout.config import RolloutConfig
+from rollout.config import RolloutConfig, Speculation, VllmConfig
+from rollout.drafting.config import DraftModelConfig
 
 
 def correction_config(name: str = "none", **options: Any) -> CorrectionConfig:
@@ -29,10 +38,18 @@ def correction_config(name: str = "none", **options: Any) -> CorrectionConfig:
     return config
 
 
+def rollout_config(drafter: str, options: dict[str, Any]) -> RolloutConfig:
+    if not drafter:
+        return RolloutConfig(**options)
+    drafts = DraftModelConfig(path=drafter)
+    return VllmConfig(speculation=Speculation.draft_model, draft_model=drafts, **options)
+
+
 def run_config(options: dict[str, Any]) -> RunConfig:
     learner = {"learning_rate": 1.5e-4, "max_tokens_per_microbatch": 128}
     learner |= options.get("learner", {})
     learner["lora"] = LoraConfig(**learner.get("lora", {}))
+    learner["draft_model"] = DraftLearnerConfig(**learner.get("draft_model", {}))
     learner["schedule"] = Schedule[learner.get("schedule", "constant")]
     algorithm = {"num_minibatches": 2} | options.get("algorithm", {})
     algorithm["kl_estimator"] = KlEstimator[algorithm.get("kl_estimator", "k3")]
@@ -45,7 +62,7 @@ def run_config(options: dict[str, Any]) -> RunConfig:
         algorithm=method.config(**algorithm),
         learner=LearnerConfig(**learner),
         correction=correction_config(**options.get("correction", {})),
-        rollout=RolloutConfig(**options.get("rollout", {})),
+        rollout=rollout_config(options.get("drafter", ""), options.get("rollout", {})),
         num_steps=5,
     )
 

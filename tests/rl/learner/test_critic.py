@@ -12,7 +12,7 @@ from transformers import AutoModel, AutoModelForCausalLM
 
 from rl.algorithms.aggregation import sequence_mean_token_mean
 from rl.config import CriticConfig
-from rl.learner.batch import Row, ValueRow, dummy_value_row, value_minibatches
+from rl.learner.batch import Row, ValueRow, dummy_value_row, even_minibatches
 from rl.learner.critic import ValueModel, flatten_states, pad_states, weighted_loss
 from rl.learner.deepspeed_learner import DeepSpeedLearner, policy_steps
 from rl.learner.process_group import Ranks
@@ -78,10 +78,10 @@ def test_a_dummy_row_gives_every_parameter_a_zero_gradient(tiny_model: Path) -> 
 
 
 def test_rows_make_at_most_as_many_minibatches_as_there_are() -> None:
-    parts = value_minibatches(ROWS * 2 + ROWS[:1], 2, sequence_mean_token_mean)
+    parts = even_minibatches(ROWS * 2 + ROWS[:1], 2, sequence_mean_token_mean)
     assert [[r.weight for r in part] for part in parts] == [[1 / 2] * 2, [1 / 3] * 3]
-    assert len(value_minibatches(ROWS[:1], 4, sequence_mean_token_mean)) == 1
-    assert value_minibatches([], 2, sequence_mean_token_mean) == []
+    assert len(even_minibatches(ROWS[:1], 4, sequence_mean_token_mean)) == 1
+    assert even_minibatches([], 2, sequence_mean_token_mean) == []
 
 
 def test_the_policys_schedule_is_as_long_as_its_own_steps() -> None:
@@ -123,7 +123,7 @@ def random_rows() -> list[ValueRow]:
                 returns=random.normal(size=response).astype(np.float32),
             )
         )
-    (rows,) = value_minibatches(found, 1, sequence_mean_token_mean)
+    (rows,) = even_minibatches(found, 1, sequence_mean_token_mean)
     return rows
 
 
@@ -191,7 +191,7 @@ def value_rows(step: list[list[Row]], seed: int = 0) -> list[list[ValueRow]]:
         for minibatch in step
         for row in minibatch
     ]
-    return value_minibatches(rows, 2, sequence_mean_token_mean)
+    return even_minibatches(rows, 2, sequence_mean_token_mean)
 
 
 @pytest.mark.engine

@@ -14,7 +14,7 @@ from rl.algorithms.reinforce_pp import ReinforcePpBaselineConfig
 from rl.config import Aggregation, AlgorithmConfig, CriticConfig, RunConfig
 from rl.learner.batch import Row
 from rl.learner.critic import Values
-from rl.run.credit import Batch, critic_credit, group_credit, train_on
+from rl.run.credit import Batch, critic_credit, group_credit, train_on, with_drafter
 from rollout.continuation import sampled_since
 from tests.rl.builders import completion, group, score
 
@@ -174,6 +174,10 @@ class Learner:
         self.calls.append(("update_critic", len(minibatches)))
         return {"critic/vf_loss": 0.5}
 
+    def update_drafter(self, minibatches: Sequence[Sequence[Row]]) -> dict[str, float]:
+        self.calls.append(("update_drafter", len(minibatches)))
+        return {"draft_model/loss": 0.2}
+
 
 def test_the_critic_is_updated_first_and_its_loss_stands_in_while_it_warms_up() -> None:
     learner: Any = Learner()
@@ -183,3 +187,22 @@ def test_the_critic_is_updated_first_and_its_loss_stands_in_while_it_warms_up() 
     learner.calls.clear()
     assert train_on(learner, batch(algorithm(), version=0))["loss"] == 0.5
     assert learner.calls == [("update_critic", 1)]
+
+
+def test_a_draft_model_learns_from_every_token_that_the_policy_learnt_from() -> None:
+    config = GrpoConfig(group_size=2)
+    credit = with_drafter(group_credit(RunConfig(algorithm=config), grpo(config), unasked), 3)
+    found = credit(GROUPS, SCORES, 0)
+    lengths = [[row.num_trained for row in rows] for rows in found.draft_minibatches]
+    weights = [[row.weight for row in rows] for rows in found.draft_minibatches]
+    assert lengths == [[4], [2], [1, 3]]
+    assert weights == [[1 / 4], [1 / 2], [1 / 4] * 2]
+    learner: Any = Learner()
+    assert train_on(learner, found) == {"loss": 0.1, "draft_model/loss": 0.2}
+    assert learner.calls == [("update", 1), ("update_drafter", 3)]
+
+
+def test_a_draft_model_waits_while_the_policy_waits_for_the_critic() -> None:
+    config = algorithm()
+    credit = critic_credit(RunConfig(algorithm=config), config, ppo(config), values)
+    assert with_drafter(credit, 4)(GROUPS, SCORES, 0).draft_minibatches == []

@@ -27,6 +27,18 @@ def test_all_replicas_get_the_same_buckets_and_the_version(loop):
     assert {c.weight_versions for c in cluster.sample(9)} == {(4, 4)}
 
 
+def test_all_replicas_turn_to_their_drafters(loop):
+    replicas = [FakeReplica(), FakeReplica()]
+    supervisor = Cluster(loop, *replicas).supervisor
+    supervisor.start()
+    supervisor.send(["policy"])
+    supervisor.turn_to_drafter()
+    supervisor.send(["draft"])
+    supervisor.finish(1)
+    sent = [["policy"], "drafter", ["draft"]]
+    assert [replica.transfers[0].sent for replica in replicas] == [sent] * 2
+
+
 def test_a_replica_lost_in_the_middle_of_a_sync_leaves_the_others_their_weights(loop):
     def breaks():
         raise EngineLost("killed by SIGKILL")

@@ -61,11 +61,29 @@ def sampling_log_probs(logits: Tensor, temperature: float, top_p: float) -> Tens
     return scaled.masked_fill(~kept, -torch.inf).log_softmax(-1)
 
 
-def moved(model: PreTrainedModel, seed: int = 0) -> PreTrainedModel:
-    """`model` with every matrix moved at random by a fifth of its spread, every vector by 0.1."""
+def surprise(model: PreTrainedModel, answered: Sequence[tuple[Prompt, Completion]]) -> float:
+    """z-score of sum(-log p(token) - H(p)) over all sampled tokens: normal if sampled from p.
+
+    Each term has mean zero given the tokens before it, and the variance of -log p under p, so the
+    sum is a martingale whatever the texts are.
+    """
+    total, variance = 0.0, 0.0
+    for (prompt, completion), logits in zip(answered, forward_logits(model, answered), strict=True):
+        logs = logits[len(prompt.token_ids) - 1 : -1].double().log_softmax(-1)
+        probs = logs.exp()
+        entropy = -(probs * logs).sum(-1)
+        variance += float(((probs * logs**2).sum(-1) - entropy**2).sum())
+        sampled = torch.tensor(completion.token_ids.copy(), dtype=torch.long)
+        taken = logs.gather(-1, sampled[:, None])[:, 0]
+        total += float((-taken - entropy).sum())
+    return total / variance**0.5
+
+
+def moved(model: PreTrainedModel, seed: int = 0, spread: float = 0.2) -> PreTrainedModel:
+    """`model` with every matrix moved at random by that share of its spread, vectors by 0.1."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
-            scale = 0.2 * parameter.std() if parameter.ndim > 1 else 0.1
+            scale = spread * parameter.std() if parameter.ndim > 1 else 0.1
             parameter.add_(scale * torch.randn(parameter.shape, generator=generator))
     return model

@@ -90,8 +90,10 @@ class ReplicaServer:
         if self.error:
             return web.json_response({"error": self.error}, status=500)
         if call in ("update_weight_version", "finish_weight_update"):
-            self.version = body.get("new_version") or body["weight_version"]
-            self.engine.weight_version = int(self.version)
+            version = body.get("new_version") or body["weight_version"]
+            if version is not None:  # The policy's weights, whose drafter's are still to come.
+                self.version = version
+                self.engine.weight_version = int(version)
         return web.json_response({"success": True})
 
     async def generate(self, request):

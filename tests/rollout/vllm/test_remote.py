@@ -136,6 +136,25 @@ def test_a_cycle_is_pause_start_updates_finish_reset_resume(engine, server):
     assert sample(engine).weight_versions == (7, 7)
 
 
+def test_a_drafters_weights_are_a_second_update_within_the_pause(engine, server):
+    server.calls.clear()
+    transfer = engine.start_transfer(1)
+    transfer.start()
+    transfer.send([("w", torch.ones(2))])
+    transfer.turn_to_drafter()
+    transfer.send([("v", torch.ones(3))])
+    transfer.finish(7)
+    transfer.close()
+    assert [call for call, _, _ in server.calls] == [
+        "init_weight_transfer_engine", "pause", "start_weight_update", "update_weights",
+        "finish_weight_update", "start_draft_weight_update", "update_weights",
+        "finish_weight_update", "reset_prefix_cache", "resume",
+    ]  # fmt: skip
+    sent = [body["update_info"]["names"] for call, _, body in server.calls if "update_w" in call]
+    assert sent == [["w"], ["v"]]
+    assert engine.weight_version == 7
+
+
 def test_a_replica_needs_no_more_than_what_changed_once_a_cycle_was_finished(engine):
     transfer = engine.start_transfer(1)
     assert not transfer.start()

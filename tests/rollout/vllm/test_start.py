@@ -1,6 +1,7 @@
 import pytest
 
 from rollout.config import Placement, Speculation, VllmConfig
+from rollout.drafting.config import DraftModelConfig
 from rollout.vllm.history_proposer import HistoryProposer
 from rollout.vllm.start import engine_arguments, engine_placement, engine_variables
 
@@ -85,3 +86,22 @@ def test_history_is_drafted_by_a_class_of_ours_that_exists():
         "model": f"{HistoryProposer.__module__}.{HistoryProposer.__qualname__}",
         "num_speculative_tokens": 4,
     }
+
+
+def test_a_draft_model_draws_its_drafts_and_their_fates_are_kept():
+    config = VllmConfig(
+        speculation=Speculation.draft_model,
+        num_speculative_tokens=4,
+        draft_model=DraftModelConfig(path="organisation/small", revision="v2"),
+    )
+    arguments = engine_arguments(config, Placement.cpu, 600, 0)
+    assert arguments["speculative_config"] == {
+        "method": "draft_model",
+        "model": "organisation/small",
+        "revision": "v2",
+        "draft_sample_method": "probabilistic",
+        "num_speculative_tokens": 4,
+    }
+    assert arguments["per_request_spec_decode_metrics"] == "detailed"
+    plain = engine_arguments(VllmConfig(speculation=Speculation.suffix), Placement.cpu, 600, 0)
+    assert "per_request_spec_decode_metrics" not in plain

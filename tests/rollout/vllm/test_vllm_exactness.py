@@ -17,7 +17,7 @@ import pytest
 
 from data.types import Prompt
 from rollout.config import Speculation
-from rollout.drafting.config import HistoryConfig
+from rollout.drafting.config import DraftModelConfig, HistoryConfig
 from rollout.engine import Sampling
 from tests.engine_fixtures import LAB, LabEngine, lab_prompts, started
 from tests.rollout.vllm.exactness import (
@@ -133,6 +133,20 @@ def test_drafts_from_history_leave_the_joint_distribution_as_it_is(draft_length,
         "speculation": Speculation.history,
         "num_speculative_tokens": NUM_DRAFTS,
         "history": HistoryConfig(draft_length=draft_length),
+    }
+    with started(LAB / "short", **options) as running:
+        alarms = sum(gate_falls(running, joints, repeat) for repeat in range(REPEATS))
+        verified = running.engine.draft_acceptance()
+    assert 0 < sum(verified.accepted_at) < sum(verified.drafted_at)
+    assert alarms <= binomial_range(REPEATS, LEVEL, 0.99)[1]
+
+
+def test_drafts_drawn_from_a_model_leave_the_joint_distribution_as_it_is(joints):
+    """The tied lab model drafts: near the policy, and never equal to it."""
+    options = {
+        "speculation": Speculation.draft_model,
+        "num_speculative_tokens": NUM_DRAFTS,
+        "draft_model": DraftModelConfig(path=str(LAB / "short_tied")),
     }
     with started(LAB / "short", **options) as running:
         alarms = sum(gate_falls(running, joints, repeat) for repeat in range(REPEATS))

@@ -1,19 +1,16 @@
 """Speculation samples from the policy; where it would not, it is stopped before it starts."""
 
 import contextlib
-from collections.abc import Sequence
 
 import pytest
-import torch
 
-from data.types import Completion, Prompt
 from rollout.background import BackgroundLoop
 from rollout.config import Speculation, VllmConfig
 from rollout.engine import EngineError
 from rollout.vllm import plugin, start
 from tests.engine_fixtures import LAB, MAX_MODEL_TOKENS, started
 from tests.rollout.engine_contract import Subject, closed_engine_refuses
-from tests.rollout.vllm.reference import forward_logits, log_prob_gap
+from tests.rollout.vllm.reference import log_prob_gap, surprise
 
 pytestmark = pytest.mark.engine
 
@@ -58,24 +55,6 @@ def start_speculating():
             dtype="float32",
             max_model_tokens=MAX_MODEL_TOKENS,
         )
-
-
-def surprise(model, answered: Sequence[tuple[Prompt, Completion]]) -> float:
-    """z-score of sum(-log p(token) - H(p)) over all sampled tokens: normal if sampled from p.
-
-    Each term has mean zero given the tokens before it, and the variance of -log p under p, so the
-    sum is a martingale whatever the texts are.
-    """
-    total, variance = 0.0, 0.0
-    for (prompt, completion), logits in zip(answered, forward_logits(model, answered), strict=True):
-        logs = logits[len(prompt.token_ids) - 1 : -1].double().log_softmax(-1)
-        probs = logs.exp()
-        entropy = -(probs * logs).sum(-1)
-        variance += float(((probs * logs**2).sum(-1) - entropy**2).sum())
-        sampled = torch.tensor(completion.token_ids.copy(), dtype=torch.long)
-        taken = logs.gather(-1, sampled[:, None])[:, 0]
-        total += float((-taken - entropy).sum())
-    return total / variance**0.5
 
 
 @pytest.mark.parametrize("method", [Speculation.ngram, Speculation.suffix, Speculation.history])
