@@ -56,21 +56,23 @@ class Budget:
         return min(round(self._per_row * rows), offered)
 
     def pass_by(self) -> None:
-        """A step in which nothing is offered: it decides nothing, but a probe comes nearer."""
+        """A step in which nothing is offered: it decides nothing, and the budget is held."""
         self._steps_since_probe += 1
+        self._steps_held += 1
 
     def choose(self, rates: Floats, rows: int, plain_rate: float) -> int:
         """Slots to verify, given goodputs by number of slots [offered + 1] and without drafting."""
         offered = len(rates) - 1
-        probing = self.is_probe_due
+        probing, was_on = self.is_probe_due, self.is_on
         self._steps_since_probe += 1
         chosen = self._changed(rates, rows)
         is_worthwhile = bool(rates[chosen] >= WORTHWHILE_SPEEDUP * plain_rate)
         self._steps_worthless = 0 if is_worthwhile else self._steps_worthless + 1
         if probing:
             self._steps_since_probe = 0
-            return min(self._cost_probe(chosen) if is_worthwhile else rows, offered)
-        return chosen if is_worthwhile else 0
+        if not is_worthwhile:
+            return min(rows, offered) if probing else 0
+        return min(self._cost_probe(chosen), offered) if probing and was_on else chosen
 
     def _changed(self, rates: Floats, rows: int) -> int:
         """The held budget after the change that this step's goodputs warrant.

@@ -22,7 +22,7 @@ from rollout.drafting.goodput import (
     survivals,
 )
 from rollout.drafting.step_cost import Floats, StepCostTable
-from rollout.drafting.step_times import FEWEST_STEPS, StepTimes
+from rollout.drafting.step_times import FEWEST_STEPS, StepTimes, nearest_power
 
 PREFILL_HEAVY = 0.25
 """Share of prompt tokens in a step, above which its time says nothing about decoding."""
@@ -48,15 +48,16 @@ class Controller:
         self._acceptance = AcceptanceModel(most_drafts)
         self._times = StepTimes()
         self._cold_length = cold_start.FIRST_LENGTH
-        self._budget = Budget()
+        self._budgets: dict[int, Budget] = {}
         self._frozen = False
         self._last: _Decision | None = None
 
-    def wants_drafts(self) -> bool:
-        """Whether the drafter should draft now; otherwise the proposal is to be empty."""
+    def wants_drafts(self, rows: int) -> bool:
+        """Whether the drafter should draft for `rows` rows; otherwise the proposal is empty."""
         if self._times.table() is None:
             return self._times.plain_steps >= FEWEST_STEPS
-        return self._budget.is_on or self._budget.is_probe_due
+        budget = self._budget(rows)
+        return budget.is_on or budget.is_probe_due
 
     def decide(self, proposal: Proposal) -> Counts:
         """How many slots of each row's chain to verify [rows]."""
@@ -94,23 +95,29 @@ class Controller:
     def weights_changed(self) -> None:
         """The policy has new weights: acceptance is less certain, and worth a look at once."""
         self._acceptance.age()
-        self._budget.probe_now()
+        for budget in self._budgets.values():
+            budget.probe_now()
 
     def _nothing_to_decide(self, proposal: Proposal) -> Counts:
         """The answer to a proposal without drafts; quick, for where drafting is off it is all."""
         if self._times.table() is not None:
-            self._budget.pass_by()
+            self._budget(len(proposal.lengths)).pass_by()
         kept = np.zeros_like(proposal.lengths)
         self._last = _Decision(proposal=proposal, kept=kept, survival=np.zeros(0))
         return kept
 
     def _num_slots(self, table: StepCostTable, proposal: Proposal, survival: Floats) -> int:
         rows, offered = len(proposal.lengths), len(survival)
-        if self._frozen and self._budget.is_held:
-            return self._budget.held(rows, offered)
+        budget = self._budget(rows)
+        if self._frozen and budget.is_held:
+            return budget.held(rows, offered)
         seconds = table.curve(rows, offered)
         rates = goodputs(survival, rows, seconds + proposal.draft_seconds)
-        return self._budget.choose(rates, rows, rows / seconds[0])
+        return budget.choose(rates, rows, rows / seconds[0])
+
+    def _budget(self, rows: int) -> Budget:
+        """That of the power of two nearest to `rows`: what pays there need not pay elsewhere."""
+        return self._budgets.setdefault(nearest_power(rows), Budget())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

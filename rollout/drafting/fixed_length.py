@@ -13,7 +13,7 @@ class FixedLength:
     def __init__(self, length: int) -> None:
         self._length = length
 
-    def wants_drafts(self) -> bool:
+    def wants_drafts(self, rows: int) -> bool:
         return True
 
     def decide(self, proposal: Proposal) -> Counts:

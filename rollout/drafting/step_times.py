@@ -62,10 +62,15 @@ def nearest_cell(rows: int, drafts: int) -> Cell:
 
     A step with any draft is not a plain one: its cell has at least one draft per row.
     """
-    power = 2 ** round(np.log2(rows))
+    power = nearest_power(rows)
     if drafts == 0:
         return power, 0
     return power, min(DRAFTS_PER_ROW[1:], key=lambda grid: abs(grid - drafts / rows))
+
+
+def nearest_power(rows: int) -> int:
+    """The power of two nearest to `rows`, by their logarithms."""
+    return int(2 ** round(np.log2(rows)))
 
 
 def linear_model(steps: list[Step]) -> Floats:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Lengths(Protocol):
     """Decides how much of each row's draft is verified; see `Controller`, the rule by default."""
 
-    def wants_drafts(self) -> bool: ...
+    def wants_drafts(self, rows: int) -> bool: ...
 
     def decide(self, proposal: Proposal) -> Counts: ...
 
@@ -143,7 +143,7 @@ class HistoryProposer:
         if not requests:
             return []
         began = perf_counter()
-        wanted = self._lengths.wants_drafts()
+        wanted = self._lengths.wants_drafts(len(requests))
         drafts = self.drafter.draft(requests) if wanted else no_drafts(len(requests))
         self._draft_seconds = perf_counter() - began
         self._acceptance.draft_seconds += self._draft_seconds

@@ -70,3 +70,14 @@ def test_a_probe_can_be_asked_for():
     choices(budget, [1.0, 0.9], STEPS_HELD)
     budget.probe_now()
     assert budget.is_probe_due and choices(budget, [1.0, 0.9], 2) == [1, 0]
+
+
+def test_a_probe_turns_drafting_on_at_once_however_few_steps_decided():
+    """Steps that are passed by hold the budget of nothing as well."""
+    budget = Budget()
+    choices(budget, [1.0, 0.9, 0.8], STEPS_HELD)
+    assert not budget.is_on
+    for _ in range(STEPS_HELD):
+        budget.pass_by()
+    budget.probe_now()
+    assert choices(budget, [1.0, 1.5, 2.0], 2, rows=1) == [2, 2] and budget.is_on

@@ -138,7 +138,7 @@ def measured(controller, lengths, num_steps, *, seconds, prompt_tokens=0):
     """Steps in which everything verified is accepted; the last step's kept counts."""
     for _ in range(num_steps):
         kept = controller.decide(
-            proposal_of(lengths if controller.wants_drafts() else [0] * len(lengths))
+            proposal_of(lengths if controller.wants_drafts(len(lengths)) else [0] * len(lengths))
         )
         outcome = Outcome(
             accepted=kept, seconds=seconds(int(kept.sum())), prompt_tokens=prompt_tokens
@@ -184,3 +184,18 @@ def test_prefill_heavy_steps_freeze_the_budget_and_are_not_timed():
     measured(controller, [9, 2], 20, seconds=lambda n: 1.0)
     kept = measured(controller, [9, 2], 70, seconds=lambda n: 100.0 * n, prompt_tokens=20)
     assert kept.tolist() == [9, 2]
+
+
+def test_drafting_that_does_not_pay_for_many_rows_is_used_for_few():
+    """64 rows cost as much for each draft as for each token; a row alone drafts for nothing."""
+    planted = Planted(
+        acceptance=vague, seconds=lambda rows, drafts: 0.01 if rows == 1 else 1e-3 * (rows + drafts)
+    )
+    controller, rng = Controller(MOST_DRAFTS), np.random.default_rng(0)
+
+    def drafting_share(rows):
+        steps = run(controller, planted, rows=rows, num_steps=60, rng=rng)
+        return np.mean([step.verified > 0 for step in steps])
+
+    drafting_share(64), drafting_share(1)
+    assert drafting_share(64) < 0.1 and drafting_share(1) > 0.9

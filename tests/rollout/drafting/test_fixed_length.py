@@ -12,5 +12,5 @@ def test_every_draft_is_cut_to_the_length():
         ages=np.zeros(3),
         draft_seconds=9.0,
     )
-    assert FixedLength(3).wants_drafts()
+    assert FixedLength(3).wants_drafts(2)
     assert FixedLength(3).decide(proposal).tolist() == [3, 0, 2]

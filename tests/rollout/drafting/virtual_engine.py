@@ -49,7 +49,7 @@ def run(
     """Steps of `rows` rows under the controller."""
     steps = []
     for _ in range(num_steps):
-        length = MOST_DRAFTS if controller.wants_drafts() else 0
+        length = MOST_DRAFTS if controller.wants_drafts(rows) else 0
         log_odds = rng.normal(1, 1, rows * length)
         drafting = DRAFT_SECONDS_PER_ROW * rows if length else 0.0
         proposal = Proposal(

@@ -158,7 +158,7 @@ class Scripted:
     def __init__(self, kept):
         self.kept, self.proposals, self.outcomes, self.updates = kept, [], [], 0
 
-    def wants_drafts(self):
+    def wants_drafts(self, rows):
         return self.kept is not None
 
     def decide(self, proposal):
