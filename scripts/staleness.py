@@ -2,8 +2,9 @@
 
     python scripts/staleness.py runs/staleness      # prints a table, writes results/staleness.json
 
-Every run of the folder is of one recipe that differs in `rollout.max_staleness`, its correction and
-its seed alone. A setting is non-inferior where the one-sided 95 % bound of its change in accuracy,
+Every run of the folder is of one recipe that differs in its learning rate, `rollout.max_staleness`,
+correction and seed alone; a run without a summary was stopped by a guard, and its seed is missing
+from its row. A setting is non-inferior where the one-sided 95 % bound of its change in accuracy,
 over problems and seeds, is above `-MARGIN`.
 """
 
@@ -34,6 +35,7 @@ FILLING = 3
 class Run:
     """A finished run: its setting, its answers after training, and seconds of a step."""
 
+    learning_rate: float
     staleness: int
     correction: str
     seed: int
@@ -46,12 +48,13 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """The runs of one staleness and correction, against the synchronous ones of the same seeds.
+    """The runs of one setting, against synchronous ones of the same learning rate and seeds.
 
     `change` of accuracy and its lower `bound` are None for the synchronous runs themselves;
     seconds are means of a step, `learn_seconds` those of its update alone.
     """
 
+    learning_rate: float
     staleness: int
     correction: str
     seeds: list[int]
@@ -85,6 +88,7 @@ def finished_runs(folder: Path) -> Iterator[Run]:
         rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         steps = [row for row in rows if "time/learn" in row][FILLING:]
         yield Run(
+            learning_rate=config.learner.learning_rate,
             staleness=config.rollout.max_staleness,
             correction=type(config.correction).__name__.removesuffix("Config").lower(),
             seed=told["seed"],
@@ -97,27 +101,37 @@ def finished_runs(folder: Path) -> Iterator[Run]:
 
 
 def settings(runs: Sequence[Run]) -> list[Setting]:
-    """Every setting with its change from the synchronous runs of its seeds.
+    """Every setting with its change from the synchronous runs of its learning rate and seeds.
 
-    Raises ValueError when a seed has no synchronous run.
+    Raises ValueError when one of these is missing.
     """
-    synchronous = {run.seed: run for run in runs if run.staleness == 0}
-    if lacking := {run.seed for run in runs} - set(synchronous):
-        raise ValueError(f"no synchronous run of seeds {sorted(lacking)}: run them, staleness 0")
+    synchronous = {(run.learning_rate, run.seed): run for run in runs if run.staleness == 0}
+    if lacking := {(run.learning_rate, run.seed) for run in runs} - set(synchronous):
+        raise ValueError(
+            f"no synchronous run of (learning rate, seed) {sorted(lacking)}: run them, staleness 0"
+        )
     return [
-        setting([run for run in runs if (run.staleness, run.correction) == name], synchronous)
-        for name in sorted({(run.staleness, run.correction) for run in runs})
+        setting([run for run in runs if key_of(run) == name], synchronous)
+        for name in sorted(set(map(key_of, runs)))
     ]
 
 
-def setting(runs: Sequence[Run], synchronous: Mapping[int, Run]) -> Setting:
+def key_of(run: Run) -> tuple[float, int, str]:
+    return run.learning_rate, run.staleness, run.correction
+
+
+def setting(runs: Sequence[Run], synchronous: Mapping[tuple[float, int], Run]) -> Setting:
     """The runs of one setting, one for each seed."""
     change = bound = None
     if runs[0].staleness:
         change, bound = change_and_bound(
-            [accuracy_changes(run.outcomes, synchronous[run.seed].outcomes) for run in runs]
+            [
+                accuracy_changes(run.outcomes, synchronous[run.learning_rate, run.seed].outcomes)
+                for run in runs
+            ]
         )
     return Setting(
+        learning_rate=runs[0].learning_rate,
         staleness=runs[0].staleness,
         correction=runs[0].correction,
         seeds=[run.seed for run in runs],
@@ -158,9 +172,9 @@ def change_and_bound(changes: Sequence[Floats]) -> tuple[float, float]:
 def table(found: Sequence[Setting]) -> list[str]:
     """Markdown, a row for each setting."""
     lines = [
-        "| staleness | correction | seeds | accuracy | change | bound | non-inferior | "
-        "seconds a step | of the update | tokens a step |",
-        "|---" * 10 + "|",
+        "| learning rate | staleness | correction | seeds | accuracy | change | bound | "
+        "non-inferior | seconds a step | of the update | tokens a step |",
+        "|---" * 11 + "|",
     ]
     for row in found:
         changed = ("-", "-", "-")
@@ -168,6 +182,7 @@ def table(found: Sequence[Setting]) -> list[str]:
             verdict = "yes" if row.non_inferior else "**no**"
             changed = (f"{row.change:+.3f}", f"{row.bound:+.3f}", verdict)
         cells = [
+            f"{row.learning_rate:g}",
             str(row.staleness),
             row.correction,
             ", ".join(map(str, row.seeds)),

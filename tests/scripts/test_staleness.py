@@ -19,6 +19,7 @@ def outcomes(accuracies: list[float]) -> Outcomes:
 
 def run(staleness: int, seed: int, accuracies: list[float], seconds: float = 1.0) -> Run:
     return Run(
+        learning_rate=1e-4,
         staleness=staleness,
         correction="truncated",
         seed=seed,
@@ -63,10 +64,10 @@ def test_a_setting_is_non_inferior_above_the_margin() -> None:
     assert two.change == pytest.approx(-0.1) and two.bound is not None
     assert two.bound < -MARGIN and two.non_inferior is False
     assert table([synchronous, one, two])[-1].startswith(
-        "| 2 | truncated | 0, 1 | 0.800 | -0.100 |"
+        "| 0.0001 | 2 | truncated | 0, 1 | 0.800 | -0.100 |"
     )
 
 
 def test_a_seed_without_a_synchronous_run_is_named() -> None:
-    with pytest.raises(ValueError, match=r"no synchronous run of seeds \[3\]"):
+    with pytest.raises(ValueError, match=r"no synchronous run of .* \[\(0.0001, 3\)\]"):
         settings([run(0, 0, [1.0]), run(1, 3, [1.0])])
