@@ -46,8 +46,9 @@ def fitted_decode(ran: Sequence[Ran]) -> tuple[float, float]:
     """a and b, 0 or more, of T(B) = a + b B: least squares of end - start = n (a + b mean B).
 
     The mean is over the n steps of the request, of which a stretch of dt seconds with B running
-    holds dt / T(B). Exact for an engine that decodes by such a T(B) and does nothing else. Raises
-    ValueError when no request is known from its beginning to its end.
+    holds dt / T(B). Exact for an engine that decodes by such a T(B) and does nothing else, if B
+    changes: of one B throughout only a + b B is known. Raises ValueError when no request is known
+    from its beginning to its end.
     """
     known = [each for each in ran if each.num_tokens and each.end > each.start]
     if not known:

@@ -50,7 +50,11 @@ def test_who_waits_begins_when_a_place_is_free():
     lengths=st.lists(st.integers(5, 300), min_size=12, max_size=40, unique=True),
 )
 def test_the_cost_of_a_simulated_engine_is_found_again(base, slope, max_running, lengths):
-    """From when its requests were asked for and ended, those that had to wait included."""
+    """From when its requests were asked for and ended, those that had to wait included.
+
+    The longest runs alone in the end: were B never to change, only a + b B could be known.
+    """
+    lengths = [*lengths, sum(lengths)]
     replica = Replica(affine(base, slope), 0.0, max_running)
     for num_tokens in lengths:
         replica.submit(Sampled(owner=num_tokens, num_tokens=num_tokens, prefill_tokens=0))
