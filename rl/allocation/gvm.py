@@ -7,13 +7,12 @@ without one, or whose one is old, is given a single group, which is its pilot.
 
 from collections.abc import Sequence
 from statistics import fmean
-from typing import Any
 
 from data.memory import Record
-from data.types import Group, Prompt, Verdict
+from data.types import Group, Verdict
 from rl.allocation.allocation import Allocation, GradientNorms
 from rl.allocation.config import GvmConfig
-from rl.allocation.pilots import PASS_RATE, Pilots, groups_per_prompt, pass_rate, pass_rates
+from rl.allocation.pilots import PASS_RATE, Pilots, pass_rate, pass_rates
 from rl.learner.batch import row_of
 from rollout.rounding import largest_remainder
 
@@ -41,54 +40,37 @@ def gvm_counts(weights: Sequence[float], total: int) -> list[int]:
     return largest_remainder([total * (weight / whole) for weight in weights])
 
 
-class Gvm:
-    """Pass rates and gradient norms of prompts, each from the last update that it was part of."""
-
-    def __init__(self, config: GvmConfig) -> None:
-        self._config = config
-        self._pilots = Pilots(config.refresh_steps)
-
-    def allocate(self, prompts: Sequence[Prompt], step: int) -> list[Prompt]:
-        """See `Pilots.allocate`; in proportion to the weights of GVM."""
-        return self._pilots.allocate(prompts, step, self._counts)
-
-    def observe(
-        self,
-        groups: Sequence[Group],
-        verdicts: Sequence[Sequence[Verdict]],
-        step: int,
-        learner: GradientNorms,
-    ) -> dict[str, float]:
-        """Measures every group of the update, by one forward pass over its right answers."""
-        rows = [
-            row_of(group, completion, 0.0, number, step)
-            for number, (group, judged) in enumerate(zip(groups, verdicts, strict=True))
-            for completion, verdict in zip(group.completions, judged, strict=True)
-            if verdict.correct
-        ]
-        norms: dict[str, list[float]] = {group.prompt.id: [] for group in groups}
-        for row, norm in zip(rows, learner.gradient_norms(rows), strict=True):
-            norms[groups[row.group].prompt.id].append(norm)
-        for prompt_id, rate in pass_rates(groups, verdicts).items():
-            of_prompt = norms[prompt_id]
-            norm = fmean(of_prompt) if of_prompt else 0.0
-            self._pilots.measure(prompt_id, step, {PASS_RATE: rate, GRADIENT_NORM: norm})
-        return groups_per_prompt(groups)
-
-    def state(self) -> dict[str, Any]:
-        return self._pilots.state()
-
-    def load(self, state: dict[str, Any]) -> None:
-        self._pilots.load(state)
-
-    def _counts(self, records: Sequence[Record]) -> list[int]:
-        return gvm_counts([self._weight(record) for record in records], len(records))
-
-    def _weight(self, record: Record) -> float:
-        norm = record[GRADIENT_NORM]
-        assert isinstance(norm, float)
-        return gvm_weight(pass_rate(record), norm, self._config.smoothing, self._config.power)
+def measured(
+    groups: Sequence[Group],
+    verdicts: Sequence[Sequence[Verdict]],
+    step: int,
+    learner: GradientNorms,
+) -> dict[str, Record]:
+    """p_i and G_i of every prompt of an update, by one forward pass over its right answers."""
+    rows = [
+        row_of(group, completion, 0.0, number, step)
+        for number, (group, judged) in enumerate(zip(groups, verdicts, strict=True))
+        for completion, verdict in zip(group.completions, judged, strict=True)
+        if verdict.correct
+    ]
+    norms: dict[str, list[float]] = {group.prompt.id: [] for group in groups}
+    for row, norm in zip(rows, learner.gradient_norms(rows), strict=True):
+        norms[groups[row.group].prompt.id].append(norm)
+    return {
+        prompt_id: {PASS_RATE: rate, GRADIENT_NORM: fmean(norms[prompt_id] or [0.0])}
+        for prompt_id, rate in pass_rates(groups, verdicts).items()
+    }
 
 
 def build_gvm(config: GvmConfig) -> Allocation:
-    return Gvm(config)
+    """Groups in proportion to the weights of GVM."""
+
+    def weight(record: Record) -> float:
+        norm = record[GRADIENT_NORM]
+        assert isinstance(norm, float)
+        return gvm_weight(pass_rate(record), norm, config.smoothing, config.power)
+
+    def counts(records: Sequence[Record]) -> list[int]:
+        return gvm_counts([weight(record) for record in records], len(records))
+
+    return Pilots(config.refresh_steps, measured, counts)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl.allocation.config import GvmConfig
-from rl.allocation.gvm import Gvm, gvm_counts, gvm_weight
+from rl.allocation.gvm import build_gvm, gvm_counts, gvm_weight
 from rollout.rounding import largest_remainder
 from tests.rewards.groups import group, prompt, verdicts
 
@@ -85,26 +85,26 @@ def test_rounding_to_the_nearest_and_mending_the_sum_is_the_largest_remainder():
 
 
 def test_prompts_without_a_pilot_get_one_group_each():
-    assert allocated(Gvm(GvmConfig()), "abc", 0) == "abc"
+    assert allocated(build_gvm(GvmConfig()), "abc", 0) == "abc"
 
 
 def test_measured_prompts_share_their_groups_by_weight():
     """p = 1/4 and 1 at equal norms without smoothing: weights 2 and 1, so 2 and 1 of 3 groups."""
-    gvm = Gvm(GvmConfig(smoothing=0.0))
+    gvm = build_gvm(GvmConfig(smoothing=0.0))
     observe(gvm, 0, ("a", [6] * 4, "r..."), ("b", [6] * 4, "rrrr"), ("c", [6] * 4, "...."))
     assert allocated(gvm, "abc", 1) == "aab"
 
 
 def test_a_group_grows_with_the_norms_of_its_right_answers_alone():
     """Norms 6, 2, 2, 2 at equal pass rates share 4 groups as 2, 2/3, 2/3, 2/3."""
-    gvm = Gvm(GvmConfig())
+    gvm = build_gvm(GvmConfig())
     observe(gvm, 0, ("a", [6, 1], "r."), *((name, [2, 99], "r.") for name in "bcd"))
     assert allocated(gvm, "abcd", 1) == "aabc"
 
 
 def test_two_groups_of_a_prompt_are_one_measurement():
     """3 of 4 right over both groups, norms 6: weight 6 / sqrt(3/4), equal to that of b."""
-    gvm = Gvm(GvmConfig(smoothing=0.0))
+    gvm = build_gvm(GvmConfig(smoothing=0.0))
     metrics = observe(
         gvm, 0, ("a", [6, 6], "rr"), ("a", [6, 6], "r."), ("b", [6] * 4, "rrr."), ("c", [6], "r")
     )
@@ -113,14 +113,14 @@ def test_two_groups_of_a_prompt_are_one_measurement():
 
 
 def test_an_old_pilot_is_no_pilot():
-    gvm = Gvm(GvmConfig(refresh_steps=10))
+    gvm = build_gvm(GvmConfig(refresh_steps=10))
     observe(gvm, 5, ("a", [6, 6], "rr"), ("b", [6, 6], ".."))
     assert allocated(gvm, "ab", 15) == "aa"
     assert allocated(gvm, "ab", 16) == "ab"
 
 
 def test_a_restored_allocation_goes_on_as_the_saved_one():
-    gvm, restored = Gvm(GvmConfig()), Gvm(GvmConfig())
+    gvm, restored = build_gvm(GvmConfig()), build_gvm(GvmConfig())
     observe(gvm, 0, ("a", [6, 6], "rr"), ("b", [6, 6], ".."))
     restored.load(json.loads(json.dumps(gvm.state())))
     assert allocated(restored, "ab", 1) == "aa"
