@@ -3,18 +3,13 @@
 python collective_driver.py MODEL RECORDING FOLDER OPTIONS     (options as for replay_driver.py)
 """
 
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-from replay_driver import read_steps, run_config
+from replay_driver import drive_in_folder
 from torch import Tensor
 
-from rl.learner.deepspeed_learner import DeepSpeedLearner
-from rl.learner.process_group import start_process_group, stop_process_group
-from rl.learner.ranks import LearnerGroup, serve
+from rl.learner.ranks import LearnerGroup
 from rollout.transfer import NamedTensors
 
 
@@ -69,20 +64,5 @@ def exercise(group: LearnerGroup, steps: Any, folder: Path) -> dict[str, Any]:
     }
 
 
-def main(model: Path, recording: Path, folder: Path, options: dict[str, Any]) -> None:
-    torch.set_num_threads(1)
-    config = run_config(options)
-    ranks = start_process_group()
-    learner = DeepSpeedLearner(config, str(model), ranks)
-    if ranks.is_first:
-        group = LearnerGroup(learner, config, ranks)
-        found = exercise(group, read_steps(recording), folder)
-        group.close()
-        (folder / "out.json").write_text(json.dumps(found))
-    else:
-        serve(learner)
-    stop_process_group()
-
-
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4]))
+    drive_in_folder(exercise)

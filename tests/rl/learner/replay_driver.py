@@ -5,6 +5,7 @@ python replay_driver.py MODEL RECORDING OUTPUT '{"learner": {...}, "correction":
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ from rl.learner.process_group import start_process_group, stop_process_group
 from rl.learner.ranks import LearnerGroup, serve
 from rollout.config import RolloutConfig, Speculation, VllmConfig
 from rollout.drafting.config import DraftModelConfig
+
+Exercise = Callable[[LearnerGroup, Work, RunConfig], dict[str, Any]]
+"""From the learner, the recorded steps and the config to what is written."""
 
 
 def correction_config(name: str = "none", **options: Any) -> CorrectionConfig:
@@ -90,19 +94,30 @@ def replay(group: LearnerGroup, steps: Work, config: RunConfig) -> dict[str, Any
     return found
 
 
-def main(model: Path, recording: Path, output: Path, options: dict[str, Any]) -> None:
+def drive(exercise: Exercise, output: Path) -> None:
+    """Writes what `exercise` finds with the learner, all ranks at its command, to `output`.
+
+    Model, recording and options are those of the command line.
+    """
     torch.set_num_threads(1)
+    options = json.loads(sys.argv[4])
     config = run_config(options)
     ranks = start_process_group()
-    learner = DeepSpeedLearner(config, str(model), ranks)
+    learner = DeepSpeedLearner(config, sys.argv[1], ranks, options.get("drafter", ""))
     if ranks.is_first:
         group = LearnerGroup(learner, config, ranks)
-        output.write_text(json.dumps(replay(group, read_steps(recording), config)))
+        output.write_text(json.dumps(exercise(group, read_steps(Path(sys.argv[2])), config)))
         group.close()
     else:
         serve(learner)
     stop_process_group()
 
 
+def drive_in_folder(exercise: Callable[[LearnerGroup, Work, Path], dict[str, Any]]) -> None:
+    """As `drive`, with a folder for `exercise` in which `out.json` is left."""
+    folder = Path(sys.argv[3])
+    drive(lambda group, steps, config: exercise(group, steps, folder), folder / "out.json")
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4]))
+    drive(replay, Path(sys.argv[3]))
