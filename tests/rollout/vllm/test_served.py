@@ -37,7 +37,7 @@ from rollout.vllm.token_guard import TOKEN_VARIABLE
 from tests.engine_fixtures import LAB, lab_prompts
 from tests.rollout.engine_contract import CONTRACT, INTERRUPTIONS, Subject
 from tests.rollout.vllm.exactness import chi_square_p_value, holm_rejects
-from tests.rollout.vllm.joint import Joint
+from tests.rollout.vllm.joint import Joint, first_tokens
 from tests.rollout.vllm.reference import log_prob_gap, moved
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
@@ -124,26 +124,6 @@ def lab_model():
     return AutoModelForCausalLM.from_pretrained(LAB / "short", dtype=torch.float32).eval()
 
 
-def first_tokens(loop, engine, prefix):
-    """The first tokens of 4,000 completions of the prefix at T=1.5, a seed each."""
-    prompt = Prompt(id=f"prefix-{len(prefix)}", messages=(), token_ids=prefix, answer="")
-
-    async def together(seeds):
-        return await asyncio.gather(
-            *(
-                engine.sample(
-                    prompt,
-                    Sampling(id=f"joint-{next(REQUESTS)}", limit=4, temperature=1.5, seed=seed),
-                )
-                for seed in seeds
-            )
-        )
-
-    for start in range(0, 4000, 250):
-        for completion in loop.run(together(range(start, start + 250))):
-            yield tuple(completion.token_ids.tolist())
-
-
 @pytest.mark.parametrize("clause", [*CONTRACT, *INTERRUPTIONS])
 def test_two_served_replicas_keep_the_engine_contract(pair, clause):
     clause(
@@ -168,7 +148,7 @@ def test_served_replicas_and_an_engine_in_process_have_the_models_distribution(p
     ]:
         p_values = [
             chi_square_p_value(
-                joint.counts(first_tokens(loop, engine, joint.prefix)), joint.probabilities
+                joint.counts(first_tokens(loop, engine, joint, range(4000))), joint.probabilities
             )
             for joint in joints
         ]

@@ -6,8 +6,6 @@ each prefix, Holm over all of them at 1 percent. The gate must stand for every h
 for adversaries, and fall on a planted lenience and on the stock kernel.
 """
 
-import asyncio
-import itertools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +13,8 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from data.types import Prompt
 from rollout.config import Speculation
 from rollout.drafting.config import DraftModelConfig, HistoryConfig
-from rollout.engine import Sampling
 from tests.engine_fixtures import LAB, LabEngine, lab_prompts, started
 from tests.rollout.vllm.exactness import (
     binomial_range,
@@ -26,7 +22,7 @@ from tests.rollout.vllm.exactness import (
     holm_rejects,
     largest_deviation_p_value,
 )
-from tests.rollout.vllm.joint import Joint
+from tests.rollout.vllm.joint import Joint, first_tokens
 from tests.rollout.vllm.planted_drafters import DRAFTS_VARIABLE
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
@@ -39,8 +35,6 @@ DEPTH = 3
 NUM_DRAFTS = 3
 TEMPERATURE = 1.5
 """The lab's model is nearly certain at 1; flattened, about half of the likeliest drafts pass."""
-IN_FLIGHT = 500
-REQUESTS = itertools.count()
 
 PLANTED = "tests.rollout.vllm.planted_drafters."
 SPECULATION = {
@@ -88,30 +82,12 @@ def drafts_file(tmp_path, monkeypatch, joints):
     return write
 
 
-def first_tokens(running: LabEngine, prefix: tuple[int, ...], count: int, first_seed: int):
-    """The first tokens of `count` completions of the prefix, a seed each."""
-    prompt = Prompt(id=f"prefix-{len(prefix)}", messages=(), token_ids=prefix, answer="")
-
-    async def together(seeds):
-        samplings = [
-            Sampling(
-                id=f"exact-{next(REQUESTS)}", limit=DEPTH + 1, temperature=TEMPERATURE, seed=seed
-            )
-            for seed in seeds
-        ]
-        return await asyncio.gather(*(running.engine.sample(prompt, s) for s in samplings))
-
-    seeds = range(first_seed, first_seed + count)
-    for start in range(0, count, IN_FLIGHT):
-        for completion in running.loop.run(together(seeds[start : start + IN_FLIGHT])):
-            yield tuple(completion.token_ids.tolist())
-
-
 def gate_falls(running: LabEngine, joints, repeat: int) -> bool:
     p_values = []
-    for number, (prefix, joint) in enumerate(joints.items()):
+    for number, joint in enumerate(joints.values()):
         seed = (repeat * len(joints) + number) * DRAWS_PER_PREFIX
-        counts = joint.counts(first_tokens(running, prefix, DRAWS_PER_PREFIX, seed))
+        seeds = range(seed, seed + DRAWS_PER_PREFIX)
+        counts = joint.counts(first_tokens(running.loop, running.engine, joint, seeds))
         rng = np.random.default_rng(seed)
         p_values.append(chi_square_p_value(counts, joint.probabilities))
         p_values.append(largest_deviation_p_value(counts, joint.probabilities, rng))
