@@ -6,6 +6,7 @@ linear time model to each cell's median and gives cells without a measurement th
 
 from collections import deque
 from itertools import product
+from statistics import median
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class StepTimes:
         if min(self.plain_steps, self.drafting_steps) < FEWEST_STEPS:
             return None
         if self._table is None or self._num_new >= NEW_TABLE_EVERY:
-            self._table, self._num_new = cost_table(list(self._cells.values())), 0
+            self._table, self._num_new = cost_table(self._cells), 0
         return self._table
 
 
@@ -73,37 +74,40 @@ def nearest_power(rows: int) -> int:
     return int(2 ** round(np.log2(rows)))
 
 
-def linear_model(steps: list[Step]) -> Floats:
+def linear_model(steps: Floats) -> Floats:
     """c of seconds = c_0 + c_1 rows + c_2 drafts, [3], none below 0, by relative least squares.
 
-    SmartSpec's linear time model (arXiv:2406.14066) without its context tokens. Relative, because
-    a step of 256 rows must not drown the error of a step of one.
+    `steps` [S, 3] holds rows, drafts and seconds. SmartSpec's linear time model (arXiv:2406.14066)
+    without its context tokens. Relative, because a step of 256 rows must not drown the error of a
+    step of one.
     """
-    rows, drafts, seconds = np.array(steps, dtype=np.float64).T
+    rows, drafts, seconds = steps.T
     design = np.stack([np.ones_like(rows), rows, drafts], axis=1) / seconds[:, None]
     solution = np.linalg.lstsq(design, np.ones_like(seconds), rcond=None)[0]
     return np.asarray(np.maximum(solution, 0.0))
 
 
-def cost_table(cells: list[deque[Step]]) -> StepCostTable:
+def cost_table(cells: dict[Cell, deque[Step]]) -> StepCostTable:
     """The table of measured cells: the linear model times each cell's median ratio to it.
 
     The ratio, not the seconds, is what is kept of a cell: steps lie beside the cell's centre.
     """
-    model = linear_model([step for steps in cells for step in steps])
+    steps = np.array([step for of_cell in cells.values() for step in of_cell], np.float64)
+    counts = {cell: len(of_cell) for cell, of_cell in cells.items()}
+    model = linear_model(steps)
+    of_steps = steps[:, 2] / (model[0] + steps[:, :2] @ model[1:])
+    ends = np.cumsum(list(counts.values()))
     ratios = {
-        nearest_cell(*steps[0][:2]): float(
-            np.median([seconds / (model @ (1, rows, drafts)) for rows, drafts, seconds in steps])
-        )
-        for steps in cells
+        cell: median(of_cell.tolist())
+        for cell, of_cell in zip(counts, np.split(of_steps, ends[:-1]), strict=True)
     }
-    counts = {nearest_cell(*steps[0][:2]): len(steps) for steps in cells}
-    elsewhere = float(np.median(list(ratios.values())))
-    rows_grid = sorted({rows for rows, _ in ratios})
+    elsewhere = median(ratios.values())
+    rows_grid = sorted({rows for rows, _ in cells})
     seconds = np.empty((len(rows_grid), len(DRAFTS_PER_ROW)))
     weights = np.ones_like(seconds)
     for (i, rows), (k, drafts) in product(enumerate(rows_grid), enumerate(DRAFTS_PER_ROW)):
-        seconds[i, k] = model @ (1, rows, rows * drafts) * ratios.get((rows, drafts), elsewhere)
+        centre = model[0] + model[1] * rows + model[2] * rows * drafts
+        seconds[i, k] = centre * ratios.get((rows, drafts), elsewhere)
         weights[i, k] += counts.get((rows, drafts), 0)
     return StepCostTable(
         rows=np.array(rows_grid, dtype=np.float64),

@@ -8,6 +8,8 @@ Every prompt has a slot of `ways` lanes, one sequence each, so that a lane is sl
 A lookup reads one row of cells per n and compares the DEPTH tokens before each position found with
 the sequence's own last tokens. So a hash collision costs a candidate and never makes a wrong one,
 and what an earlier owner of a lane left behind needs no clearing.
+
+An engine waits for this in every step, so the loops are compiled (numba), as in vLLM's own n-grams.
 """
 
 from collections.abc import Sequence
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from data.types import TokenIds
@@ -59,59 +62,37 @@ class SuffixIndex:
     """
 
     def __init__(self, *, num_slots: int, ways: int, max_tokens: int) -> None:
-        self._ways = ways
-        self._width = DEPTH + max_tokens
-        self._bits = (CELLS_PER_TOKEN * max_tokens - 1).bit_length()
-        self._tokens = np.zeros(num_slots * ways * self._width, np.int32)
+        bits = (CELLS_PER_TOKEN * max_tokens - 1).bit_length()
+        self._tokens = np.zeros((num_slots * ways, DEPTH + max_tokens), np.int32)
         self._ends = np.full(num_slots * ways, DEPTH, np.int64)
-        self._cells = {
-            gram: np.zeros((num_slots, 1 << self._bits, ways), np.int32) for gram in GRAMS
-        }
+        self._cells = np.zeros((num_slots, len(GRAMS), 1 << bits, ways), np.int32)
 
     def empty(self, lanes: Ints) -> None:
         """Takes away the sequences of `lanes` [B]; a lane is emptied before its first one, too."""
-        self._tokens.reshape(-1, self._width)[lanes, :DEPTH] = NO_TOKEN
+        self._tokens[lanes, :DEPTH] = NO_TOKEN
         self._ends[lanes] = DEPTH
 
     def append(self, lanes: Ints, fresh: Sequence[Sequence[int] | TokenIds]) -> None:
         """Adds the `fresh` tokens of each of the distinct `lanes` [B] to its end.
 
-        O(max(GRAMS)) per token, all lanes in one pass.
+        O(max(GRAMS)) per token.
         """
         counts = np.fromiter(map(len, fresh), np.int64, len(fresh))
-        firsts = np.cumsum(counts) - counts
-        owners = np.repeat(lanes, counts)
-        positions = self._ends[owners] + np.arange(len(owners)) - np.repeat(firsts, counts)
-        assert not len(positions) or positions.max() < self._width, "a sequence is too long"
-        tokens = np.fromiter(chain.from_iterable(fresh), np.int32, len(owners))
-        self._tokens[owners * self._width + positions] = tokens
-        self._ends[lanes] += counts
-        slots, ways = np.divmod(owners, self._ways)
-        for gram, cells in self._cells.items():
-            # Positions ascend within a lane, and of equal indices NumPy writes the last.
-            cells[slots, self._hashes(gram, owners, positions), ways] = positions
+        longest = (self._ends[lanes] + counts).max(initial=0)
+        assert longest <= self._tokens.shape[1], "a sequence is too long"
+        tokens = np.fromiter(chain.from_iterable(fresh), np.int32, counts.sum())
+        append_all(self._tokens, self._ends, self._cells, lanes, counts, tokens)
 
     def sequence(self, lane: int) -> TokenIds:
         """A copy of the lane's tokens so far [T]."""
-        start = lane * self._width
-        return self._tokens[start + DEPTH : start + self._ends[lane]].copy()
+        return self._tokens[lane, DEPTH : self._ends[lane]].copy()
 
     def candidates(self, lanes: Ints) -> Candidates:
         """The latest place in every lane of the slot with the longest n-gram found there.
 
-        O(ways * DEPTH) per sequence, all sequences in one pass.
+        O(ways * DEPTH) per sequence.
         """
-        own_slots, own_ways = np.divmod(lanes, self._ways)
-        first = own_ways[:, None] + self._ways // 2
-        ways = (first + np.arange(self._ways)) % self._ways
-        others = own_slots[:, None] * self._ways + ways
-        positions, matches = np.zeros_like(others), np.zeros_like(others)
-        for gram, cells in self._cells.items():
-            hashes = self._hashes(gram, lanes, self._ends[lanes])
-            found = cells[own_slots[:, None], hashes[:, None], ways].astype(np.int64)
-            lengths = self._matches(lanes, others, found)
-            positions = np.where(lengths > matches, found, positions)
-            matches = np.maximum(lengths, matches)
+        others, positions, matches = search(self._tokens, self._ends, self._cells, lanes)
         return Candidates(lanes=others, positions=positions, matches=matches)
 
     def continuations(self, candidates: Candidates, count: int) -> NDArray[np.int32]:
@@ -120,26 +101,74 @@ class SuffixIndex:
         known = (positions < self._ends[candidates.lanes][:, :, None]) & (
             candidates.matches[:, :, None] > 0
         )
-        places = candidates.lanes[:, :, None] * self._width + positions
+        places = candidates.lanes[:, :, None] * self._tokens.shape[1] + positions
         return np.where(known, self._tokens.take(places, mode="clip"), np.int32(NO_TOKEN))
 
-    def _matches(self, lanes: Ints, others: Ints, found: Ints) -> Ints:
-        """How many tokens before `found` [B, M] are the lanes' own last, at most DEPTH; or 0."""
-        own = self._before(lanes, self._ends[lanes], DEPTH)
-        rows, columns = np.nonzero((found >= DEPTH) & (found < self._ends[others]))
-        before = self._before(others[rows, columns], found[rows, columns], DEPTH)
-        same = before == own[rows]
-        lengths = np.zeros_like(found)
-        lengths[rows, columns] = np.where(same.all(1), DEPTH, same.argmin(1))
-        return lengths
 
-    def _hashes(self, gram: int, lanes: Ints, positions: Ints) -> Ints:
-        """The cell [N] of the `gram` tokens before each position: the top bits of their hash."""
-        windows = self._before(lanes, positions, gram).astype(np.uint64)
-        sums = (windows * MULTIPLIERS[:gram]).sum(1)
-        return np.asarray(sums >> np.uint64(64 - self._bits), np.int64)
+@njit(cache=True)
+def append_all(
+    tokens: NDArray[np.int32],
+    ends: Ints,
+    cells: NDArray[np.int32],
+    lanes: Ints,
+    counts: Ints,
+    fresh: NDArray[np.int32],
+) -> None:
+    """Writes `counts` [B] of the `fresh` tokens behind each of the `lanes` [B], and their cells."""
+    num_cells, ways = cells.shape[2:]
+    num_written = 0
+    for row in range(len(lanes)):
+        lane = lanes[row]
+        for token in fresh[num_written : num_written + counts[row]]:
+            end = ends[lane]
+            for which in range(len(GRAMS)):
+                cell = cell_of(tokens[lane], end, GRAMS[which], num_cells)
+                cells[lane // ways, which, cell, lane % ways] = end
+            tokens[lane, end] = token
+            ends[lane] = end + 1
+        num_written += counts[row]
 
-    def _before(self, lanes: Ints, positions: Ints, count: int) -> NDArray[np.int32]:
-        """The `count` tokens before each position, nearest first [N, count]."""
-        places = lanes * self._width + positions
-        return self._tokens[places[:, None] - np.arange(1, count + 1)]
+
+@njit(cache=True)
+def search(
+    tokens: NDArray[np.int32], ends: Ints, cells: NDArray[np.int32], lanes: Ints
+) -> tuple[Ints, Ints, Ints]:
+    """Lane, position and match of every candidate of the `lanes` [B]; see `Candidates`."""
+    num_cells, ways = cells.shape[2:]
+    others = np.empty((len(lanes), ways), np.int64)
+    positions, matches = np.zeros_like(others), np.zeros_like(others)
+    for row in range(len(lanes)):
+        own = lanes[row]
+        first = own % ways + ways // 2
+        for column in range(ways):
+            others[row, column] = own // ways * ways + (first + column) % ways
+        for which in range(len(GRAMS)):
+            found = cells[
+                own // ways, which, cell_of(tokens[own], ends[own], GRAMS[which], num_cells)
+            ]
+            for column in range(ways):
+                other = others[row, column]
+                place = found[other % ways]
+                if DEPTH <= place < ends[other]:
+                    match = num_shared(tokens[own], ends[own], tokens[other], place)
+                    if match > matches[row, column]:
+                        positions[row, column], matches[row, column] = place, match
+    return others, positions, matches
+
+
+@njit(cache=True)
+def cell_of(sequence: NDArray[np.int32], end: int, gram: int, num_cells: int) -> np.int64:
+    """The cell of the `gram` tokens before `end`, from the upper bits of their hash."""
+    total = np.uint64(0)
+    for back in range(gram):
+        total += np.uint64(sequence[end - 1 - back]) * MULTIPLIERS[back]
+    return np.int64((total >> np.uint64(32)) % np.uint64(num_cells))
+
+
+@njit(cache=True)
+def num_shared(one: NDArray[np.int32], end: int, other: NDArray[np.int32], place: int) -> int:
+    """How many tokens before `end` of `one` equal those before `place` of `other`, to DEPTH."""
+    for back in range(DEPTH):
+        if one[end - 1 - back] != other[place - 1 - back]:
+            return back
+    return DEPTH

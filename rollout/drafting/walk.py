@@ -6,6 +6,7 @@ it, and their counts are weights, so that old outputs count less.
 """
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from rollout.drafting.suffix_index import NO_TOKEN, Ints
@@ -33,44 +34,50 @@ def walk(
     at which the product of the shares of the votes falls below `min_probability`. Beside the drafts
     the share of every drafted token [slots], row after row.
     """
-    num_rows, _, num_steps = continuations.shape
-    drafts = np.full((num_rows, num_steps), NO_TOKEN, np.int32)
-    share_of = np.empty((num_rows, num_steps))
-    running = np.ones(num_rows)
-    for step in range(num_steps):
-        nexts = continuations[:, :, step]
-        tokens, shares = vote(nexts, weights * (nexts != NO_TOKEN))
-        running *= shares
-        going = (running >= min_probability) & (step < budgets)
-        if not going.any():
-            break
-        drafts[going, step] = tokens[going]
-        share_of[:, step] = shares
-        weights = weights * (going[:, None] & (nexts == tokens[:, None]))
+    drafts, shares = walk_all(continuations, weights, budgets, min_probability)
     drafted = drafts != NO_TOKEN
     lengths = drafted.sum(1).tolist()
     ragged = [row[:length] for row, length in zip(drafts.tolist(), lengths, strict=True)]
-    return ragged, share_of[drafted]
+    return ragged, shares[drafted]
 
 
-def vote(nexts: NDArray[np.int32], weights: Floats) -> tuple[NDArray[np.int32], Floats]:
-    """The token of the largest total weight and its share of all weight, per row [B].
+@njit(cache=True)
+def walk_all(
+    continuations: NDArray[np.int32], weights: Floats, budgets: Ints, min_probability: float
+) -> tuple[NDArray[np.int32], Floats]:
+    """`walk` before it is made ragged: tokens and shares [B, K], `NO_TOKEN` behind each draft."""
+    num_rows, _, num_steps = continuations.shape
+    drafts = np.full((num_rows, num_steps), NO_TOKEN, np.int32)
+    shares = np.zeros((num_rows, num_steps))
+    for row in range(num_rows):
+        says = weights[row].copy()
+        running = 1.0
+        for step in range(min(num_steps, budgets[row])):
+            nexts = continuations[row, :, step]
+            says[nexts == NO_TOKEN] = 0.0
+            token, share = vote(nexts, says)
+            running *= share
+            if running < min_probability:
+                break
+            drafts[row, step], shares[row, step] = token, share
+            says[nexts != token] = 0.0
+    return drafts, shares
 
-    `nexts` and `weights` are [B, M]; of equal totals the first wins. A row without weight gets
-    share 0. O(M) for a row of one opinion, O(M^2) for another.
+
+@njit(cache=True)
+def vote(nexts: NDArray[np.int32], weights: Floats) -> tuple[int, float]:
+    """The token of the largest total weight and its share of all weight, of M candidates.
+
+    `nexts` and `weights` are [M]; of equal totals the first wins. Without any weight the share
+    is 0. O(M) times the number of opinions.
     """
-    rows, voters = np.arange(len(nexts)), weights > 0
-    first = voters.argmax(1)
-    tokens, shares = nexts[rows, first], voters[rows, first].astype(np.float64)
-    split = (voters & (nexts != tokens[:, None])).any(1)
-    if split.any():
-        tokens[split], shares[split] = _majority(nexts[split], weights[split])
-    return tokens, shares
-
-
-def _majority(nexts: NDArray[np.int32], weights: Floats) -> tuple[NDArray[np.int32], Floats]:
-    rows = np.arange(len(nexts))
-    agrees = nexts[:, :, None] == nexts[:, None, :]
-    votes = (agrees @ weights[:, :, None])[:, :, 0]
-    best = np.where(weights > 0, votes, 0.0).argmax(1)
-    return nexts[rows, best], votes[rows, best] / weights.sum(1)
+    best, token, everything = 0.0, NO_TOKEN, weights.sum()
+    left = weights.copy()
+    for candidate in range(len(nexts)):
+        if left[candidate] > 0:
+            agrees = nexts == nexts[candidate]
+            total = weights[agrees].sum()
+            left[agrees] = 0.0
+            if total > best:
+                best, token = total, nexts[candidate]
+    return token, best / everything if best else 0.0

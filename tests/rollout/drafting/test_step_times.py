@@ -14,7 +14,7 @@ def test_a_step_lies_in_the_nearest_cell(rows, drafts, cell):
 
 def test_a_linear_time_is_found():
     steps = [(b, n, 0.1 + 0.02 * b + 0.01 * n) for b in (1, 8, 64) for n in (0, b, 4 * b)]
-    np.testing.assert_allclose(linear_model(steps), [0.1, 0.02, 0.01], atol=1e-9)
+    np.testing.assert_allclose(linear_model(np.array(steps)), [0.1, 0.02, 0.01], atol=1e-9)
 
 
 def test_there_is_no_table_before_plain_and_drafting_steps_are_measured():

@@ -19,14 +19,12 @@ def walked(continuations, weights, budget=9, min_probability=0.1):
 
 
 def test_largest_weight_wins_not_most_candidates():
-    tokens, shares = vote(np.array([[5, 7, 5]], np.int32), np.array([[1.0, 3.0, 1.0]]))
-    assert tokens.tolist() == [7] and shares.tolist() == [0.6]
+    assert vote(np.array([5, 7, 5], np.int32), np.array([1.0, 3.0, 1.0])) == (7, 0.6)
 
 
 def test_of_equal_totals_the_first_wins_and_no_weight_has_no_share():
-    nexts = np.array([[5, 7], [5, 7]], np.int32)
-    tokens, shares = vote(nexts, np.array([[1.0, 1.0], [0.0, 0.0]]))
-    assert tokens[0] == 5 and shares.tolist() == [0.5, 0.0]
+    assert vote(np.array([5, 7], np.int32), np.array([1.0, 1.0])) == (5, 0.5)
+    assert vote(np.array([5, 7], np.int32), np.array([0.0, 0.0])) == (NO_TOKEN, 0.0)
 
 
 def test_age_weight_halves_per_bucket_of_doubling_width():
