@@ -29,7 +29,8 @@ pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 LEVEL = 0.01
 REPEATS = 20
-DRAWS_PER_PREFIX = 10_000
+DRAWS_PER_PREFIX = 4_000
+"""A lenience of 10 percent falls in 1,500 of 1,500 simulated gates (1,497 at 3,000 draws)."""
 PREFIX_LENGTHS = (2, 4, 6, 8)
 DEPTH = 3
 NUM_DRAFTS = 3
