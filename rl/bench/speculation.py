@@ -7,7 +7,8 @@ prompts that nobody answered before. Every number of running sequences has promp
 that none drafts from the answers of another one.
 
 A larger `size` is the lab's model with further layers that add nothing to what they are given: the
-same answers at a higher cost.
+same answers at a higher cost. `drafts=wrong` plants a history that misleads: the price of drafting
+where nothing is accepted.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -66,6 +68,11 @@ THEIRS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """What is measured against: `fixed_K` are our drafts, always K tokens, without the controller."""
+DRAFTS = {
+    "history": "rollout.vllm.history_proposer.HistoryProposer",
+    "wrong": "rl.bench.wrong_drafts.WrongProposer",
+}
+"""The class of our drafter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,14 +153,14 @@ async def answered(
     return list(await asyncio.gather(*map(group, prompts)))
 
 
-def run(against: str, size: str, temperature: str, epochs: int = EPOCHS) -> Result:
+def run(against: str, size: str, temperature: str, drafts: str, epochs: int = EPOCHS) -> Result:
     """Our tokens per second over those of `against`, at `HEADLINE` running sequences.
 
     `extra` has a row for every number of running sequences.
     """
     shape = SIZES[size]
     steps = shape.steps_per_epoch
-    with contenders(against, shape) as (ours, theirs, learner):
+    with contenders(against, shape, DRAFTS[drafts]) as (ours, theirs, learner):
         prompts = phase_prompts(shape)
         for step in range(epochs * steps):
             now = {running: asked[step % steps] for running, asked in prompts.items()}
@@ -181,6 +188,7 @@ def run(against: str, size: str, temperature: str, epochs: int = EPOCHS) -> Resu
             "updates_per_epoch": steps,
             "group_size": GROUP_SIZE,
             "temperature": float(temperature),
+            "drafts": drafts,
             "cores": os.cpu_count(),
         },
         extra={"rows": rows},
@@ -188,8 +196,10 @@ def run(against: str, size: str, temperature: str, epochs: int = EPOCHS) -> Resu
 
 
 @contextmanager
-def contenders(against: str, size: Size) -> Iterator[tuple[Side, Side, "LearnerGroup"]]:
-    """Ours, theirs, and the learner of both; ended on leaving.
+def contenders(
+    against: str, size: Size, proposer: str
+) -> Iterator[tuple[Side, Side, "LearnerGroup"]]:
+    """Ours with the drafter class `proposer`, theirs, and the learner of both; ended on leaving.
 
     The learner has the lab's own layers, which alone are published: the others stay as they are.
     """
@@ -199,7 +209,9 @@ def contenders(against: str, size: Size) -> Iterator[tuple[Side, Side, "LearnerG
         folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="laconic-bench-")))
         model = deepened(LAB_MODEL, folder / "model", size.layers)
         loop = parts.enter_context(closing(BackgroundLoop()))
-        ours, theirs = (side(parts, loop, model, options) for options in (OURS, THEIRS[against]))
+        with patch("rollout.vllm.start.HISTORY_PROPOSER", proposer):
+            ours = side(parts, loop, model, OURS)
+        theirs = side(parts, loop, model, THEIRS[against])
         parts.callback(stop_process_group)
         yield ours, theirs, parts.enter_context(closing(start_learner()))
 

@@ -41,6 +41,7 @@ BENCHES = {
             "against": ("off", "suffix", "fixed_1", "fixed_2", "fixed_4", "fixed_8"),
             "size": ("0.5M", "5M", "50M"),
             "temperature": ("1.0", "2.0"),
+            "drafts": ("history", "wrong"),
         },
     ),
     "tree": Bench(
