@@ -14,7 +14,7 @@ from data.types import Prompt
 from rewards.agreement import numbered_answers
 from rl.cli.eval_options import Condition
 from rl.cli.inputs import read_held_out
-from rl.cli.problems import model_path
+from rl.cli.model_folder import model_path
 from rl.cli.recipe import RecipeError
 from rl.cli.subject import Subject
 from rl.config import RunConfig

@@ -11,7 +11,7 @@ from rl.cli import check_machine, check_services, check_software
 from rl.cli.entry import installation_root
 from rl.cli.finding import Finding, failure, good
 from rl.cli.machine import Machine
-from rl.cli.problems import LAB
+from rl.cli.model_folder import LAB
 
 ENGINE_MEND = "VLLM_LOGGING_LEVEL=INFO shows vLLM's own messages"
 

@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from rl.cli.merge_methods import Problems, folder_of, target_problems
-from rl.cli.problems import model_folder
+from rl.cli.model_folder import model_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rl.cli.problems import model_folder
+from rl.cli.model_folder import model_folder
 from rl.run.record import RunRecord, config_hash, read_run
 
 T = TypeVar("T")

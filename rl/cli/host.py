@@ -3,8 +3,8 @@
 from dataclasses import fields, replace
 from typing import Any
 
+from rl.cli.model_folder import draft_model_path, model_path
 from rl.cli.options import build
-from rl.cli.problems import draft_model_path, model_path
 from rl.config import RunConfig
 from rl.learner.process_group import Ranks, start_process_group, stop_process_group
 from rollout.background import BackgroundLoop

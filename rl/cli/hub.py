@@ -3,7 +3,7 @@
 import logging
 
 from data.config import ModelConfig
-from rl.cli.problems import model_folder
+from rl.cli.model_folder import model_folder
 
 
 def hub_problem(model: ModelConfig) -> str | None:

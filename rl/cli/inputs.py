@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from data.loading import Dataset, load_dataset
 from data.types import Prompt
+from rl.cli.model_folder import model_folder, model_path
 from rl.cli.options import build
 from rl.cli.own_rows import rows_of
-from rl.cli.problems import model_folder, model_path
 from rl.config import RunConfig
 
 if TYPE_CHECKING:

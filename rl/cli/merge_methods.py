@@ -13,7 +13,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rl.cli.problems import model_folder
+from rl.cli.model_folder import model_folder
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from rl.cli.machine import Machine, chosen_placement
 from rl.cli.memory import LearnerMemory, engine_weight_bytes, learner_memory
+from rl.cli.model_folder import draft_model_path
 from rl.cli.options import option_name
-from rl.cli.problems import draft_model_path
 from rl.cli.recipe import show
 from rl.cli.shapes import Shapes, model_shapes
 from rl.cli.threads import learner_threads

@@ -1,10 +1,7 @@
 """What is wrong between the sections of a run, each of which may be right on its own."""
 
-import json
-import re
 from pathlib import Path
 
-from data.config import ModelConfig
 from rewards.config import CustomRewardConfig, RewardConfig
 from rewards.correct import CorrectConfig
 from rewards.gates.none import NoGateConfig
@@ -14,6 +11,7 @@ from rl.algorithms.o1_pruner import O1PrunerConfig
 from rl.allocation.config import GvmConfig, PilotConfig
 from rl.cli.budget_problems import budget_problems
 from rl.cli.machine import Machine, chosen_placement
+from rl.cli.model_problems import context_problems, draft_model_problems, model_problems
 from rl.cli.options import asks_for, option_name
 from rl.cli.rollout_problems import (
     asynchrony_problems,
@@ -24,9 +22,6 @@ from rl.config import ConstantLimitConfig, RunConfig, SamplingFilter
 from rl.limits.palu import PaluConfig
 from rl.run.config import GuardAction
 from rollout.config import Placement, RecordingConfig, Speculation, VllmConfig
-
-LAB = Path(__file__).resolve().parents[2] / "data" / "lab"
-HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
 def run_problems(config: RunConfig, machine: Machine) -> list[str]:
@@ -50,76 +45,12 @@ def run_problems(config: RunConfig, machine: Machine) -> list[str]:
         _replay,
         _resume,
         _remote,
-        _model,
-        _context,
-        _draft_model,
+        model_problems,
+        context_problems,
+        draft_model_problems,
     ):
         found += check(config)
     return found + _placement(config, machine) + (_folder(config) if machine.rank == 0 else [])
-
-
-def model_folder(path: str) -> Path | None:
-    """The folder that `model.path` names, a lab checkpoint included; None for a Hub name."""
-    if path.startswith("lab:"):
-        return LAB / path.removeprefix("lab:")
-    try:
-        folder = Path(path).expanduser()
-        is_folder = folder.is_dir()
-    except (OSError, RuntimeError):
-        return Path(path)
-    return folder if is_folder or not HUB_NAME.fullmatch(path) else None
-
-
-def model_path(config: RunConfig) -> str:
-    """A folder, or a Hub name for transformers and vLLM to load."""
-    return str(model_folder(config.model.path) or config.model.path)
-
-
-def draft_model_path(config: RunConfig) -> str:
-    """As `model_path`, of the draft model; empty for a run without one."""
-    path = config.rollout.draft_model.path if isinstance(config.rollout, VllmConfig) else ""
-    return str(model_folder(path) or path) if path else ""
-
-
-def context_tokens(model: ModelConfig) -> int:
-    """Positions that the model can hold, as configured or as its folder says; 0 when unknown."""
-    folder = model_folder(model.path) if model.path else None
-    if model.context_tokens or folder is None:
-        return model.context_tokens
-    try:
-        return _positions(folder)
-    except ValueError:
-        return 0
-
-
-def vocabulary_tokens(model: ModelConfig) -> int:
-    """Rows of the model's embedding, as configured or as its folder says; 0 when unknown."""
-    folder = model_folder(model.path) if model.path else None
-    if model.vocab_size or folder is None:
-        return model.vocab_size
-    try:
-        return _stated(folder, "vocab_size")
-    except ValueError:
-        return 0
-
-
-def _positions(folder: Path) -> int:
-    """Positions of the model in `folder`, as `_stated`."""
-    return _stated(folder, "max_position_embeddings")
-
-
-def _stated(folder: Path, name: str) -> int:
-    """What config.json states, 0 when it does not; a ValueError says why it cannot be read."""
-    try:
-        stated = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return int(stated.get(name, 0))
-    except FileNotFoundError:
-        is_there = "the folder has no config.json" if folder.is_dir() else "there is no such folder"
-        raise ValueError(is_there) from None
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(
-            f"its config.json cannot be read ({type(error).__name__}: {str(error)[:100]})"
-        ) from error
 
 
 def _sizes(config: RunConfig) -> list[str]:
@@ -292,71 +223,6 @@ def _replay(config: RunConfig) -> list[str]:
     if not isinstance(config.limit, ConstantLimitConfig):
         found.append(
             "rollout=replay holds answers of one limit, and this limit changes; set limit=constant"
-        )
-    return found
-
-
-def _model(config: RunConfig) -> list[str]:
-    path = config.model.path
-    folder = model_folder(path) if path else None
-    if folder is None:
-        return []
-    try:
-        _positions(folder)
-    except ValueError as error:
-        wrong = str(error)
-    else:
-        return []
-    if path.startswith("lab:"):
-        names = sorted(f"lab:{config.parent.name}" for config in LAB.glob("*/config.json"))
-        return [f"model.path={path}: the lab has no such checkpoint; there are {', '.join(names)}"]
-    return [f"model.path={path}: {wrong}; set a folder in Hugging Face format, or a Hub name"]
-
-
-def _context(config: RunConfig) -> list[str]:
-    held = context_tokens(config.model)
-    prompt, response = config.rollout.max_prompt_tokens, config.limit.max_response_tokens
-    if not held or prompt + response <= held:
-        return []
-    return [
-        f"rollout.max_prompt_tokens={prompt} with limit.max_response_tokens={response}: "
-        f"{prompt + response} tokens do not fit the model's context of {held}; lower either until "
-        f"they sum to {held}"
-    ]
-
-
-def _draft_model(config: RunConfig) -> list[str]:
-    """A draft model must speak the policy's tokens, as far as the policy's answers go."""
-    path = draft_model_path(config)
-    if not path and config.learner.draft_model.learning_rate:
-        return [
-            f"learner.draft_model.learning_rate={config.learner.draft_model.learning_rate} without "
-            "a draft model; set rollout.speculation=draft_model and rollout.draft_model.path, or "
-            "learner.draft_model.learning_rate=0"
-        ]
-    folder = model_folder(path) if path else None
-    if folder is None:
-        return []  # One on the Hub vLLM compares with the policy when it has loaded both.
-    assert isinstance(config.rollout, VllmConfig)
-    given = f"rollout.draft_model.path={config.rollout.draft_model.path}"
-    try:
-        vocabulary, positions = _stated(folder, "vocab_size"), _positions(folder)
-    except ValueError as error:
-        return [f"{given}: {error}; set a folder in Hugging Face format, or a Hub name"]
-    found = []
-    wanted = vocabulary_tokens(config.model)
-    if wanted and vocabulary != wanted:
-        found.append(
-            f"{given}: its vocabulary has {vocabulary} tokens and that of model.path="
-            f"{config.model.path} has {wanted}; set a draft model of the same tokenizer"
-        )
-    longest = config.rollout.max_prompt_tokens + config.limit.max_response_tokens
-    if 0 < positions < longest:
-        found.append(
-            f"{given}: its context of {positions} tokens ends before rollout.max_prompt_tokens="
-            f"{config.rollout.max_prompt_tokens} plus limit.max_response_tokens="
-            f"{config.limit.max_response_tokens}, and one long answer would end drafting for all; "
-            f"lower either until they sum to {positions}, or set another draft model"
         )
     return found
 

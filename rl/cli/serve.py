@@ -80,7 +80,7 @@ def is_loopback(host: str) -> bool:
 def serve(config: RunConfig, host: str, port: int) -> None:
     """Starts vLLM with the settings of `config` and serves; blocks."""
     from rl.cli.host import room, served
-    from rl.cli.problems import model_path
+    from rl.cli.model_folder import model_path
     from rollout.vllm import server
 
     rollout = served(config)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data.config import ModelConfig
-from rl.cli.problems import model_folder
+from rl.cli.model_folder import model_folder
 
 BYTES = {"float32": 4, "bfloat16": 2}
 

@@ -38,8 +38,8 @@ from rl.cli.judging import (
     start_pool,
     training_verifier,
 )
+from rl.cli.model_folder import LAB, draft_model_path, model_path
 from rl.cli.options import build
-from rl.cli.problems import LAB, draft_model_path, model_path
 from rl.cli.recipe import RecipeError
 from rl.cli.record import given_recording, own_recording
 from rl.config import ActorCriticConfig, RunConfig

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from rl.cli.host import engine_settings, served
-from rl.cli.problems import LAB
+from rl.cli.model_folder import LAB
 from rl.config import RunConfig
 from rollout.config import ReplayConfig, Speculation, TransformersConfig, VllmConfig
 from rollout.drafting.config import DraftModelConfig

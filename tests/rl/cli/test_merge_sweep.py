@@ -11,7 +11,7 @@ from rl.cli.in_turn import config_for, started
 from rl.cli.inputs import read_held_out
 from rl.cli.machine import this_machine
 from rl.cli.main import main
-from rl.cli.problems import LAB
+from rl.cli.model_folder import LAB
 from rl.evaluate.results import read_measured, results
 from rl.run.judge import evaluate_held_out
 from tests.rl.offline.models import adapter

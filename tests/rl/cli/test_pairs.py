@@ -7,8 +7,8 @@ import pytest
 from transformers import AutoTokenizer
 
 from rl.cli.main import main
+from rl.cli.model_folder import LAB
 from rl.cli.pairs import accounts, as_text
-from rl.cli.problems import LAB
 from rl.evaluate.outcomes import read_outcomes
 from rl.offline.pair_files import read_pairs
 from rl.offline.pairs import ALL_WRONG, BUILDERS, build_pairs, concise_pairs

@@ -24,7 +24,8 @@ from rl.algorithms.o1_pruner import O1PrunerCodeConfig, O1PrunerConfig
 from rl.algorithms.tppo import TPpoConfig
 from rl.allocation.config import GvmConfig, VarianceConfig
 from rl.cli.machine import Machine
-from rl.cli.problems import context_tokens, model_folder, run_problems
+from rl.cli.model_folder import context_tokens, model_folder
+from rl.cli.problems import run_problems
 from rl.config import (
     ConstantLimitConfig,
     DraftLearnerConfig,
