@@ -120,6 +120,10 @@ class AlgorithmConfig:
     update: those of the largest covariance of log-prob and advantage (arXiv:2505.22617)."""
     kl_cov_coefficient: float = 1.0
     """Weight of the distance of those tokens in the loss."""
+    positive_coefficient: float = 0.0
+    """Weight of the negative log-likelihood of right answers in the loss, a mean over the tokens of
+    all right answers of an optimizer step (VAPO, arXiv:2504.05118). Verdicts say what is right,
+    whatever the reward makes of it."""
     dynamic_sampling: bool = False
     """Drop groups whose completions do not differ, and draw further prompts in their place."""
     dynamic_sampling_by: SamplingFilter = SamplingFilter.correctness
@@ -134,16 +138,17 @@ class AlgorithmConfig:
             )
         if self.num_minibatches < 1:
             found.append(f"algorithm.num_minibatches={self.num_minibatches}: set it to 1 or more")
-        if self.kl_coefficient < 0:
-            found.append(f"algorithm.kl_coefficient={self.kl_coefficient}: set it to 0 or more")
-        if self.kl_reward_coefficient < 0:
-            found.append(
-                f"algorithm.kl_reward_coefficient={self.kl_reward_coefficient}: set it to 0 or more"
-            )
-        if self.entropy_coefficient < 0:
-            found.append(
-                f"algorithm.entropy_coefficient={self.entropy_coefficient}: set it to 0 or more"
-            )
+        weights = {
+            "kl_coefficient": self.kl_coefficient,
+            "kl_reward_coefficient": self.kl_reward_coefficient,
+            "entropy_coefficient": self.entropy_coefficient,
+            "positive_coefficient": self.positive_coefficient,
+        }
+        found += [
+            f"algorithm.{name}={weight}: set it to 0 or more"
+            for name, weight in weights.items()
+            if weight < 0
+        ]
         if not 0 <= self.kl_cov_fraction <= 1 or self.kl_cov_coefficient < 0:
             found.append(
                 f"algorithm.kl_cov_fraction={self.kl_cov_fraction}, algorithm.kl_cov_coefficient="

@@ -80,3 +80,13 @@ def kl_cov_penalty(logprobs: "Tensor", old_logprobs: "Tensor", held: "Tensor") -
     `rl.algorithms.kl_cov.held_tokens`. Where the policies are equal its gradient is 0.
     """
     return (logprobs - old_logprobs).abs().where(held, 0.0)
+
+
+def positive_example_nll(logprobs: "Tensor", right: "Tensor") -> "Tensor":
+    """-log policy on the tokens of right answers, 0 on all others.
+
+    VAPO (arXiv:2504.05118, section 4.3, L_NLL): the policy imitates those of its own samples that
+    were right. `right` is a mask. The paper averages over the tokens of all right answers, which is
+    `rl.algorithms.aggregation.token_mean` of their lengths.
+    """
+    return -logprobs.where(right, 0.0)

@@ -4,7 +4,8 @@ The policy trains in every step on the tokens of that step's windows, whether or
 has ended; the critic trains on a response once, when it ends. Deviations from the authors' recipe
 (strategy v1 of its batch selection aside): every row that ran trains, none is repeated; values are
 clipped around those that the update starts from, not around those of the window's own step; the
-critic's loss is a mean over finished responses; there is no language-model loss on right answers.
+critic's loss is a mean over finished responses. As in the recipe, right answers are imitated when
+they end, with the tokens of all their windows; right is what the verifier says.
 """
 
 from collections.abc import Callable

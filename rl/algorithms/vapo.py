@@ -1,8 +1,8 @@
 """VAPO: PPO whose trace grows with the response, on a critic that is trained first.
 
-Of the paper's seven parts these are length-adaptive and decoupled GAE, value pre-training
-(`critic.warmup_steps`), clip-higher and the token-level loss, which are the defaults, and group
-sampling. The language-model loss on right answers (weight 0.1 there) is not built.
+The paper's seven parts are length-adaptive and decoupled GAE, value pre-training
+(`critic.warmup_steps`), clip-higher, the token-level loss and the language-model loss on right
+answers (`rl.algorithms.losses.positive_example_nll`), which are the defaults, and group sampling.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from rl.config import ActorCriticConfig
 class VapoConfig(ActorCriticConfig):
     """Value-based augmented PPO (arXiv:2504.05118)."""
 
+    positive_coefficient: float = 0.1
     lambda_alpha: float = 0.05
     """The trace's weights sum to this times the response's length."""
     lambda_floor: float = 0.0

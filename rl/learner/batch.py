@@ -1,7 +1,8 @@
 """Rows: what the learner sees of a completion, and how rows become minibatches.
 
-groups -> rows_of -> with_token_advantages (KL in the reward) -> split_minibatches (assigns the
-loss weights) -> with_held_tokens (KL-Cov) -> micro-batches of every rank
+groups -> rows_of -> with_right_answers (imitation) -> with_token_advantages (KL in the reward) ->
+split_minibatches (assigns the loss weights) -> with_right_weights (imitation), with_held_tokens
+(KL-Cov) -> micro-batches of every rank
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.types import Completion, Group, LogProbs, SpanKind, TokenIds
-from rl.algorithms.aggregation import RowWeights
+from rl.algorithms.aggregation import RowWeights, token_mean
 from rl.algorithms.kl_cov import held_tokens
 from rl.config import AlgorithmConfig
 
@@ -53,7 +54,9 @@ class Row(TokenRow):
 
     `advantages` [T] are per token. `ages` [T] are the weight versions between the weights that
     sampled a token and those that the update starts from. Rows of equal `group` answer one prompt
-    and share a minibatch. `held` are the positions [K] of the tokens that KL-Cov holds.
+    and share a minibatch. `held` are the positions [K] of the tokens that KL-Cov holds. `right` are
+    those of the tokens that the policy imitates, all that it sampled of a right answer, under
+    `mask` or not, and `right_weight` is the factor of their sum.
     """
 
     sampler_logprobs: LogProbs
@@ -61,6 +64,8 @@ class Row(TokenRow):
     ages: NDArray[np.int32]
     group: int = 0
     held: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    right: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    right_weight: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +84,8 @@ def minibatches_of(
 ) -> list[list[Row]]:
     """The rows of an update, minibatch by minibatch, with all that `algorithm` trains them by."""
     minibatches = split_minibatches(rows, algorithm.num_minibatches, weigh)
+    if algorithm.positive_coefficient:
+        minibatches = [with_right_weights(rows) for rows in minibatches]
     if not algorithm.kl_cov_fraction:
         return minibatches
     return [with_held_tokens(rows, algorithm.kl_cov_fraction) for rows in minibatches]
@@ -126,6 +133,14 @@ def log_ratios(rows: Sequence[Row], reference: Sequence[LogProbs]) -> list[NDArr
     return [
         (row.sampler_logprobs.astype(np.float64) - logprobs)[row.mask]
         for row, logprobs in zip(rows, reference, strict=True)
+    ]
+
+
+def with_right_answers(rows: Sequence[Row], correct: Sequence[bool]) -> list[Row]:
+    """`rows` with the sampled tokens of those that are `correct` [B] marked as right."""
+    return [
+        replace(row, right=np.flatnonzero(row.mask).astype(np.int32)) if is_right else row
+        for row, is_right in zip(rows, correct, strict=True)
     ]
 
 
@@ -182,6 +197,12 @@ def weighted(rows: Sequence[AnyRow], weigh: RowWeights) -> list[AnyRow]:
     """`rows`, the rows of one optimizer step, with the weights that `weigh` gives them."""
     weights = weigh([row.num_trained for row in rows])
     return [replace(row, weight=weight) for row, weight in zip(rows, weights, strict=True)]
+
+
+def with_right_weights(rows: Sequence[Row]) -> list[Row]:
+    """`rows`, the rows of one optimizer step; a token of any right answer counts the same."""
+    weights = token_mean([len(row.right) for row in rows])
+    return [replace(row, right_weight=w) for row, w in zip(rows, weights, strict=True)]
 
 
 def with_held_tokens(rows: Sequence[Row], fraction: float) -> list[Row]:

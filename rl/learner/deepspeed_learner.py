@@ -37,7 +37,7 @@ from rl.learner.engine import (
 from rl.learner.flat import flatten
 from rl.learner.logprobs import TokenLogprobs
 from rl.learner.model import add_lora, enable_checkpointing, load_model
-from rl.learner.objective import with_further_terms
+from rl.learner.objective import summed, with_further_terms
 from rl.learner.policy import Policy, pad_rows
 from rl.learner.process_group import Ranks
 from rl.learner.publish import Publisher
@@ -375,8 +375,10 @@ class DeepSpeedLearner:
         )
         means = {"entropy": policy.entropies} | surrogate.metrics | terms | weight_metrics(weights)
         diagnostics.add(flat, means, surrogate.ratio, old)
+        if self._algorithm.positive_coefficient:
+            diagnostics.add_right(flat, logprobs)
         num_kept = int((weights.kept & flat.mask).sum())
-        return (flat.weights * losses.masked_fill(~flat.mask, 0.0)).sum(), num_kept
+        return summed(losses, self._algorithm, flat, policy.logprobs), num_kept
 
     def _set_learning_rate(self) -> float:
         settings = self._settings

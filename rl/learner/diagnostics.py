@@ -23,11 +23,12 @@ K3_FRESH, K3_STALE = "sampling/k3_kl_fresh", "sampling/k3_kl_stale"
 
 
 class Diagnostics:
-    """Statistics of one update over tokens and over rows, on all ranks."""
+    """Statistics of one update over tokens, over rows and over right answers, on all ranks."""
 
     def __init__(self) -> None:
         self._tokens = Statistics()
         self._rows = Statistics()
+        self._right = Statistics()
 
     @torch.no_grad()
     def add(
@@ -63,9 +64,13 @@ class Diagnostics:
             minima=of_rows(flat, means, {"clip_ratio/low_mean": "clip_ratio/low_min"}),
         )
 
+    def add_right(self, flat: FlatRows, logprobs: Tensor) -> None:
+        """Adds the tokens of a micro-batch that the policy, whose `logprobs` [N] are, imitates."""
+        self._right.add(flat.right_weights > 0, {"positive_nll": -logprobs}, maxima={}, minima={})
+
     def reduce(self, device: torch.device) -> dict[str, float]:
         """All of it over all ranks; collective."""
-        found = self._tokens.reduce(device) | self._rows.reduce(device)
+        found = self._tokens.reduce(device) | self._rows.reduce(device) | self._right.reduce(device)
         size = found[RATIO_MEAN] ** 2 / (found[CHI2_TOKEN] + 1)
         return mismatch_by_age(found) | {"sampling/effective_sample_size": size}
 

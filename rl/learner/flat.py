@@ -17,7 +17,8 @@ class FlatRows:
     """Tensors [N] over the response tokens of all rows.
 
     `rows` is the row of each token and `weights` that row's weight; `ages` are the weight
-    versions since it was sampled; `held` marks the tokens that KL-Cov holds; `lengths` [B] are the
+    versions since it was sampled; `held` marks the tokens that KL-Cov holds; `right_weights` are
+    the weights of the tokens that the policy imitates, 0 for all others; `lengths` [B] are the
     trained tokens of each row.
     """
 
@@ -28,6 +29,7 @@ class FlatRows:
     weights: Tensor
     rows: Tensor
     held: Tensor
+    right_weights: Tensor
     lengths: Tensor
 
     def row_means(self, values: Tensor) -> Tensor:
@@ -51,6 +53,7 @@ def flatten(rows: Sequence[Row], device: torch.device) -> FlatRows:
         "weights": weights[numbers],
         "rows": numbers,
         "held": np.concatenate([held_mask(row) for row in rows]),
+        "right_weights": np.concatenate([right_weights(row) for row in rows]),
         "lengths": np.array([row.num_trained for row in rows]),
     }
     return FlatRows(**{name: torch.from_numpy(a).to(device) for name, a in arrays.items()})
@@ -61,3 +64,10 @@ def held_mask(row: Row) -> NDArray[np.bool_]:
     mask = np.zeros(row.response_length, np.bool_)
     mask[row.held] = True
     return mask
+
+
+def right_weights(row: Row) -> NDArray[np.float32]:
+    """The weight [T] of each token as one of a right answer."""
+    weights = np.zeros(row.response_length, np.float32)
+    weights[row.right] = row.right_weight
+    return weights

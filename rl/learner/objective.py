@@ -1,9 +1,9 @@
-"""The objective: what a config adds to the losses of its policy, per token, and its metrics."""
+"""The objective: what a config adds to the losses of its policy, their sum, and its metrics."""
 
 from torch import Tensor
 
 from rl.algorithms.kl import KL
-from rl.algorithms.losses import kl_cov_penalty
+from rl.algorithms.losses import kl_cov_penalty, positive_example_nll
 from rl.config import AlgorithmConfig
 from rl.learner.flat import FlatRows
 from rl.learner.logprobs import TokenLogprobs
@@ -36,3 +36,16 @@ def with_further_terms(
         losses = losses + algorithm.kl_cov_coefficient * penalty
         means["kl_cov"] = penalty
     return losses, means
+
+
+def summed(losses: Tensor, algorithm: AlgorithmConfig, flat: FlatRows, logprobs: Tensor) -> Tensor:
+    """What the tokens of a micro-batch add to the loss of their optimizer step.
+
+    `losses` [N] count where tokens train, `logprobs` [N] of the policy where they are imitated. All
+    weights are those of the whole step.
+    """
+    total = (flat.weights * losses.masked_fill(~flat.mask, 0.0)).sum()
+    if algorithm.positive_coefficient:
+        nll = positive_example_nll(logprobs, flat.right_weights > 0)
+        total = total + algorithm.positive_coefficient * (flat.right_weights * nll).sum()
+    return total

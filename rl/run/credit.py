@@ -28,6 +28,7 @@ from rl.learner.batch import (
     minibatches_of,
     rows_of,
     sampled_mask,
+    with_right_answers,
     with_token_advantages,
 )
 from rl.learner.critic import Values
@@ -88,6 +89,8 @@ def group_credit(
     def credit(groups: Sequence[Group], scores: Sequence[Sequence[Score]], version: int) -> Batch:
         found = advantages(groups, scores)
         rows, metrics = rows_of(groups, found, version), {}
+        if algorithm.positive_coefficient:
+            rows = with_right_answers(rows, correctness(scores))
         if algorithm.kl_reward_coefficient:
             ratios = log_ratios(rows, reference_logprobs(rows))
             penalties = [algorithm.kl_reward_coefficient * kl_to_go(each) for each in ratios]
@@ -130,6 +133,8 @@ def critic_credit(
         num_unfinished = len(rows) - len(rewards)
         # The rows of finished responses come first.
         value_rows = list(map(value_row, rows[: len(rewards)], states, targets))
+        if algorithm.positive_coefficient:
+            rows = with_right_answers(rows, [*correctness(scores), *[False] * num_unfinished])
         rows = with_advantages(rows, estimate(responses), masks)
         warm = version >= critic.warmup_steps
         return Batch(
@@ -153,6 +158,11 @@ def with_drafter(credit: Credit, num_minibatches: int) -> Credit:
         return replace(batch, draft_minibatches=even_minibatches(rows, num_minibatches, token_mean))
 
     return credit_both
+
+
+def correctness(scores: Sequence[Sequence[Score]]) -> list[bool]:
+    """Whether each answer is right, group after group, whatever its reward."""
+    return [score.correct for of_group in scores for score in of_group]
 
 
 def responses_of(

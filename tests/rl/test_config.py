@@ -3,7 +3,10 @@ import pytest
 from rl.config import AlgorithmConfig
 
 
-@pytest.mark.parametrize("name", ["kl_coefficient", "kl_reward_coefficient", "entropy_coefficient"])
+@pytest.mark.parametrize(
+    "name",
+    ["kl_coefficient", "kl_reward_coefficient", "entropy_coefficient", "positive_coefficient"],
+)
 def test_a_negative_weight_of_a_term_is_refused(name: str) -> None:
     assert AlgorithmConfig(**{name: 0.0}).problems() == []
     assert AlgorithmConfig(**{name: -0.1}).problems() == [

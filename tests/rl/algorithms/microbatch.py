@@ -12,7 +12,7 @@ from rl.config import AlgorithmConfig
 from rl.learner.batch import Row, weighted
 from rl.learner.flat import FlatRows, flatten
 from rl.learner.logprobs import TokenLogprobs
-from rl.learner.objective import with_further_terms
+from rl.learner.objective import summed, with_further_terms
 
 LENGTHS = (5, 3, 7, 4)
 EVERY = range(len(LENGTHS))
@@ -62,7 +62,7 @@ def loss_of(config: AlgorithmConfig, logprobs: Tensor, which: Sequence[int] = EV
     losses = policy_loss(config)(flat, logprobs, old).losses
     policy = TokenLogprobs(logprobs, torch.zeros_like(old))
     losses, _ = with_further_terms(losses, config, flat, policy, old, reference)
-    return (flat.weights * losses.masked_fill(~flat.mask, 0.0)).sum()
+    return summed(losses, config, flat, logprobs)
 
 
 def gradient_of(config: AlgorithmConfig, logprobs: Sequence[Tensor]) -> Tensor:

@@ -11,6 +11,7 @@ from rl.algorithms.losses import (
     dual_clipped_surrogate,
     importance_ratio,
     kl_cov_penalty,
+    positive_example_nll,
     surrogate_metrics,
 )
 
@@ -80,6 +81,14 @@ def test_held_tokens_pay_for_their_distance_in_either_direction() -> None:
     assert penalty.tolist() == [0.5, 0.5, 0.0, 0.0]
     (gradient,) = torch.autograd.grad(penalty.sum(), logprobs)
     assert gradient.tolist() == [1.0, -1.0, 0.0, 0.0]
+
+
+def test_right_answers_pay_for_being_unlikely_and_no_others_do() -> None:
+    logprobs = torch.tensor([-0.5, -1.0, -2.0, -torch.inf], requires_grad=True)
+    nll = positive_example_nll(logprobs, torch.tensor([True, False, True, False]))
+    assert nll.tolist() == [0.5, 0.0, 2.0, 0.0]
+    (gradient,) = torch.autograd.grad(nll.sum(), logprobs)
+    assert gradient.tolist() == [-1.0, 0.0, -1.0, 0.0]
 
 
 @pytest.mark.parametrize(

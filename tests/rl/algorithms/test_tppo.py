@@ -89,6 +89,7 @@ def test_without_windows_it_is_vapo(seed: int) -> None:
 
 def test_tail_and_clamp_are_those_of_the_released_recipe() -> None:
     assert (TPpoConfig().ignored_tail_tokens, TPpoConfig().max_advantage) == (8, 10.0)
+    assert TPpoConfig().positive_coefficient == 0.1
     assert TPpoConfig(ignored_tail_tokens=0, max_advantage=0.5).problems() == []
 
 

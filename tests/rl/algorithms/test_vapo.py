@@ -20,6 +20,11 @@ def test_short_responses_keep_to_the_floor() -> None:
     np.testing.assert_allclose(floored, ppo(PpoConfig(policy_lambda=0.9))(responses()))
 
 
+def test_right_answers_are_imitated_with_the_papers_weight() -> None:
+    assert VapoConfig().positive_coefficient == 0.1
+    assert PpoConfig().positive_coefficient == 0.0
+
+
 @pytest.mark.parametrize("floor", [0.0, 1.0])
 def test_floors_at_the_ends_are_allowed(floor: float) -> None:
     assert VapoConfig(lambda_floor=floor).problems() == []

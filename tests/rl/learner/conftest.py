@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from rl.algorithms.aggregation import token_mean
 from rl.algorithms.grpo import grpo_advantages
-from rl.learner.batch import Row, split_minibatches
+from rl.learner.batch import Row, split_minibatches, with_right_answers, with_right_weights
 from rl.learner.channel import Work, pack
 
 torch.set_num_threads(1)
@@ -85,7 +85,7 @@ def sample_rows(
 
 
 def sample_steps(folder: Path) -> Work:
-    """Per step its minibatches of weighted rows."""
+    """Per step its minibatches of weighted rows; answers better than their group are right."""
     random = np.random.default_rng(0)
     model = Qwen2ForCausalLM.from_pretrained(folder)
     steps = []
@@ -93,7 +93,9 @@ def sample_steps(folder: Path) -> Work:
         rewards = random.normal(size=(GROUPS, GROUP_SIZE)).tolist()
         advantages = [advantage for group in rewards for advantage in grpo_advantages(group)]
         rows = sample_rows(model, advantages, random)
-        steps.append(split_minibatches(rows, MINIBATCHES, token_mean))
+        rows = with_right_answers(rows, [advantage > 0 for advantage in advantages])
+        minibatches = split_minibatches(rows, MINIBATCHES, token_mean)
+        steps.append([with_right_weights(rows) for rows in minibatches])
     return steps
 
 

@@ -8,13 +8,16 @@ from hypothesis import strategies as st
 
 from data.types import Completion, Finish, Group, Prompt, Span, SpanKind
 from rl.algorithms.aggregation import sequence_mean_token_sum, token_mean
+from rl.algorithms.grpo import GrpoConfig
 from rl.learner.batch import (
     Row,
     dummy_row,
     log_ratios,
+    minibatches_of,
     rows_of,
     split_minibatches,
     with_held_tokens,
+    with_right_answers,
     with_token_advantages,
 )
 
@@ -138,6 +141,32 @@ def test_rows_without_a_trained_token_hold_none() -> None:
     )
     assert [r.held.tolist() for r in with_held_tokens([nothing, something], 1.0)] == [[], [0, 1]]
     assert [r.held.tolist() for r in with_held_tokens([nothing], 1.0)] == [[]]
+
+
+def test_right_answers_are_all_tokens_that_the_policy_sampled_of_them() -> None:
+    rows = rows_of([group([7], completion(4, (1, 2)), completion(3))], [[1.0, -1.0]], 0)
+    first, second = with_right_answers(rows, [True, False])
+    assert (first.right.tolist(), second.right.tolist()) == ([0, 2, 3], [])
+    assert first.right.dtype == np.int32
+
+
+def test_tokens_of_right_answers_count_the_same_within_an_optimizer_step() -> None:
+    lengths = [[1, 3, 5], [2, 4], [6]]
+    rows = [row(number, n) for number, of_group in enumerate(lengths) for n in of_group]
+    right = with_right_answers(rows, [True, False, True, True, False, False])
+    # The groups of 1, 3, 5 and of 2, 4 tokens are a minibatch each, that of 6 is the second's too.
+    config = GrpoConfig(num_minibatches=2, positive_coefficient=0.5)
+    first, second = minibatches_of(right, config, sequence_mean_token_sum)
+    assert [r.right_weight for r in first] == [1 / 6, 0, 1 / 6]
+    assert [r.right_weight for r in second] == [1 / 2, 0, 0]
+    (whole,) = minibatches_of(right, GrpoConfig(positive_coefficient=0.5), token_mean)
+    assert [r.right_weight for r in whole] == [1 / 8, 0, 1 / 8, 1 / 8, 0, 0]
+
+
+def test_without_a_right_answer_there_is_nothing_to_imitate() -> None:
+    rows = with_right_answers([row(0, 2), row(0, 3)], [False, False])
+    (found,) = minibatches_of(rows, GrpoConfig(positive_coefficient=0.5), token_mean)
+    assert [r.right_weight for r in found] == [0, 0]
 
 
 def test_log_ratios_are_those_of_sampled_tokens_alone() -> None:

@@ -20,6 +20,8 @@ def row(prompt: int, response: int, seed: int) -> Row:
         weight=float(np.float32(random.random())),
         group=seed,
         held=np.flatnonzero(random.integers(0, 2, response)).astype(np.int32),
+        right=np.flatnonzero(random.integers(0, 2, response)).astype(np.int32),
+        right_weight=float(np.float32(random.random())),
     )
 
 
@@ -28,8 +30,8 @@ WORK = st.lists(st.lists(st.lists(ROWS, max_size=3), max_size=3), max_size=3)
 
 
 def same(ours: Row, theirs: Row) -> bool:
-    arrays = ("token_ids", "mask", "sampler_logprobs", "advantages", "ages", "held")
-    scalars = ("prompt_length", "weight", "group")
+    arrays = ("token_ids", "mask", "sampler_logprobs", "advantages", "ages", "held", "right")
+    scalars = ("prompt_length", "weight", "group", "right_weight")
     return all(np.array_equal(getattr(ours, n), getattr(theirs, n)) for n in arrays) and all(
         getattr(ours, name) == getattr(theirs, name) for name in scalars
     )

@@ -57,6 +57,8 @@ def slow_update(
             advantage = torch.from_numpy(row.advantages)
             clipped = ratio.clamp(1 - config.algorithm.clip_low, 1 + config.algorithm.clip_high)
             total = total - row.weight * torch.minimum(ratio * advantage, clipped * advantage).sum()
+            imitated = logprobs(row)[row.right].sum()
+            total = total - config.algorithm.positive_coefficient * row.right_weight * imitated
         optimizer.zero_grad()
         total.backward()
         norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), 0.3).item())
@@ -70,7 +72,10 @@ def slow_update(
 def test_an_update_is_what_plain_torch_does(
     stage: int, tiny_tied_model: Path, ranks: Ranks, steps: Work
 ) -> None:
-    options = {"learner": {"zero_stage": stage, "max_grad_norm": 0.3}}
+    options = {
+        "learner": {"zero_stage": stage, "max_grad_norm": 0.3},
+        "algorithm": {"positive_coefficient": 0.3},
+    }
     metrics = group(tiny_tied_model, ranks, **options).update(steps[0])
     losses, norms, l2 = slow_update(tiny_tied_model, steps[0], run_config(options))
     assert min(norms) > 0.3  # so that clipping is part of what is compared
@@ -83,7 +88,7 @@ def test_an_update_is_what_plain_torch_does(
 def test_microbatch_size_and_chunking_change_nothing(
     method: str, tiny_model: Path, ranks: Ranks, steps: Work
 ) -> None:
-    algorithm = {"entropy_coefficient": 0.01}
+    algorithm = {"entropy_coefficient": 0.01, "positive_coefficient": 0.3}
     ours, theirs = (
         group(tiny_model, ranks, method=method, algorithm=algorithm, learner=learner).update(
             steps[0]
@@ -199,6 +204,19 @@ def test_an_entropy_bonus_leaves_the_policy_more_uncertain(
     entropies = [[g.update(s[:1])["entropy"] for s in (steps[0], steps[0])] for g in after]
     assert entropies[0][0] == pytest.approx(entropies[1][0])
     assert entropies[1][1] > entropies[0][1] + 0.01
+
+
+def test_imitation_reports_how_unlikely_right_answers_are_and_makes_them_likelier(
+    tiny_model: Path, ranks: Ranks, steps: Work
+) -> None:
+    minibatch = [replace(row, advantages=0 * row.advantages) for row in steps[0][0]]
+    algorithm = {"num_minibatches": 1, "positive_coefficient": 0.1}
+    trained = group(tiny_model, ranks, algorithm=algorithm, learner={"learning_rate": 1e-3})
+    first, second = trained.update([minibatch]), trained.update([minibatch])
+    sampled = np.concatenate([row.sampler_logprobs[row.right] for row in minibatch])
+    assert first["positive_nll"] == pytest.approx(-sampled.mean(), abs=1e-5)
+    assert first["loss"] == pytest.approx(0.1 * first["positive_nll"], rel=1e-5)
+    assert second["positive_nll"] < first["positive_nll"] - 0.01
 
 
 def test_bfloat16_follows_float32(tiny_model: Path, ranks: Ranks, steps: Work) -> None:

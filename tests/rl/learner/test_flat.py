@@ -39,6 +39,13 @@ def test_row_statistics_see_trained_tokens_only() -> None:
     assert flat.row_means(values).tolist() == [1, 4, 0]
 
 
+def test_tokens_of_right_answers_weigh_in_their_own_row_whether_they_train_or_not() -> None:
+    rows = [row([True, True], 1.0), row([True, False, True], 1.0)]
+    right = replace(rows[1], right=np.array([0, 1]), right_weight=0.25)
+    flat = flatten([rows[0], right], torch.device("cpu"))
+    assert flat.right_weights.tolist() == [0, 0, 0.25, 0.25, 0]
+
+
 def test_held_tokens_are_marked_in_their_own_row() -> None:
     rows = [row([True, True], 1.0), row([True, False, True], 1.0)]
     held = [replace(rows[0], held=np.array([1])), replace(rows[1], held=np.array([0, 2]))]

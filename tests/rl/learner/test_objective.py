@@ -14,10 +14,10 @@ from rl.algorithms.grpo import GrpoConfig
 from rl.algorithms.kl import KL
 from rl.algorithms.table import policy_loss
 from rl.config import AlgorithmConfig, ClippedConfig, KlEstimator
-from rl.learner.batch import Row, weighted, with_held_tokens
+from rl.learner.batch import Row, weighted, with_held_tokens, with_right_weights
 from rl.learner.flat import flatten
 from rl.learner.logprobs import TokenLogprobs
-from rl.learner.objective import with_further_terms
+from rl.learner.objective import summed, with_further_terms
 
 CPU = torch.device("cpu")
 LENGTHS = (5, 3, 7, 4)
@@ -28,7 +28,10 @@ EVERYTHING = GrpoConfig(
     kl_cov_fraction=0.3,
     kl_cov_coefficient=0.7,
     entropy_coefficient=0.2,
+    positive_coefficient=0.3,
 )
+RIGHT = {0: [0, 1, 3], 2: [0, 1, 2, 6]}
+"""Rows that are right answers, with the tokens to imitate: position 1 does not train."""
 
 
 def make_rows() -> list[Row]:
@@ -41,10 +44,12 @@ def make_rows() -> list[Row]:
             sampler_logprobs=-random.exponential(size=length).astype(np.float32),
             advantages=np.full(length, random.normal(), dtype=np.float32),
             ages=np.zeros(length, dtype=np.int32),
+            right=np.array(RIGHT.get(number, []), dtype=np.int32),
         )
-        for length in LENGTHS
+        for number, length in enumerate(LENGTHS)
     ]
-    return with_held_tokens(weighted(rows, sequence_mean_token_mean), EVERYTHING.kl_cov_fraction)
+    rows = with_right_weights(weighted(rows, sequence_mean_token_mean))
+    return with_held_tokens(rows, EVERYTHING.kl_cov_fraction)
 
 
 ROWS = make_rows()
@@ -66,7 +71,7 @@ def loss(config: AlgorithmConfig, logprobs: Tensor, which: Sequence[int]) -> Ten
     losses = policy_loss(config)(flat, logprobs, old).losses
     policy = TokenLogprobs(logprobs, entropies_of(logprobs))
     losses, _ = with_further_terms(losses, config, flat, policy, old, reference)
-    return (flat.weights * losses.masked_fill(~flat.mask, 0.0)).sum()
+    return summed(losses, config, flat, logprobs)
 
 
 def slow_loss(config: ClippedConfig, logprobs: Sequence[Tensor]) -> Tensor:
@@ -84,7 +89,8 @@ def slow_loss(config: ClippedConfig, logprobs: Sequence[Tensor]) -> Tensor:
             if t in row.held:
                 term = term + config.kl_cov_coefficient * (new[t] - old[t]).abs()
             total = total + row.weight * term
-    return total
+    imitated = [logprobs[number][t] for number, tokens in RIGHT.items() for t in tokens]
+    return total - config.positive_coefficient * sum(imitated) / len(imitated)
 
 
 def test_loss_and_gradient_are_those_of_one_token_at_a_time() -> None:
@@ -108,6 +114,20 @@ def test_microbatches_do_not_change_the_gradient() -> None:
     torch.testing.assert_close(
         torch.cat([part.grad for part in parts if part.grad is not None]), whole.grad
     )
+
+
+def test_imitated_tokens_count_whether_they_train_or_not_and_others_do_not() -> None:
+    # Trained: 0.25 x 1 at two of three tokens. Imitated: 0.5 x (0.5 x 1 + 0.5 x 3).
+    flat = replace(
+        flatten(ROWS[1:2], CPU),
+        weights=torch.full((3,), 0.25),
+        right_weights=torch.tensor([0.5, 0.5, 0.0]),
+    )
+    assert flat.mask.tolist() == [True, False, True]
+    logprobs = torch.tensor([-1.0, -3.0, -torch.inf])
+    config = GrpoConfig(positive_coefficient=0.5)
+    assert summed(torch.ones(3), config, flat, logprobs).item() == 0.5 + 1.0
+    assert summed(torch.ones(3), GrpoConfig(), flat, logprobs).item() == 0.5
 
 
 def test_the_term_has_no_gradient_where_the_policy_has_not_moved() -> None:

@@ -82,10 +82,11 @@ def test_partitioned_reference_model_gives_the_divergence_of_a_whole_one(
     assert np.abs(ours - np.concatenate(whole["logprobs"])).max() > 1e-3
 
 
-def test_ratios_of_whole_answers_and_the_entropy_bonus_do_not_see_how_rows_are_spread(
+def test_ratios_of_whole_answers_and_further_terms_do_not_see_how_rows_are_spread(
     tiny_model: Path, recording: Path, tmp_path: Path
 ) -> None:
     algorithm = {"clip_low": 0.2, "clip_high": 0.2, "entropy_coefficient": 0.01}
+    algorithm["positive_coefficient"] = 0.3
     alone, spread = (
         replayed(
             tiny_model,
@@ -97,6 +98,8 @@ def test_ratios_of_whole_answers_and_the_entropy_bonus_do_not_see_how_rows_are_s
         for ranks, stage in ((1, 0), (2, 3))
     )
     assert_alike(spread, alone)
+    for ours, theirs in zip(spread["metrics"], alone["metrics"], strict=True):
+        assert ours["positive_nll"] == pytest.approx(theirs["positive_nll"], abs=1e-5)
 
 
 def test_second_minibatch_leaves_the_ratio_of_one(alone: Any) -> None:

@@ -5,7 +5,8 @@ python phase_driver.py PLAN RECIPE key=value...     (or under torchrun)
 PLAN is JSON: `marks`, a file to which every phase of rank 0 is appended with its seconds; and, to
 be struck, `rank`, `phase`, `occurrence` (from 1), `after_seconds` and `strike`: a shell command
 with {pid}, {group} and {parent}. `disable` names methods of the learner group that do nothing,
-`forget` parts of the run's state that a resumed run does not load.
+`forget` parts of the run's state that a resumed run does not load. `loaded` is a file to which the
+weights that a checkpoint gave back are written.
 """
 
 import json
@@ -16,8 +17,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from time import perf_counter
 from typing import Any
+
+from safetensors.torch import save_file
 
 import rl.cli.host
 import rl.cli.launch
@@ -56,6 +60,8 @@ def main(plan: dict[str, Any], recipe: str, overrides: list[str]) -> None:
     rl.cli.train.build_reward = lambda *parts: marked("score", build(*parts), plan)
     if names := plan.get("forget", []):
         forget(names)
+    if path := plan.get("loaded"):
+        keep_loaded(path)
     rl.cli.launch.main(recipe, overrides)
 
 
@@ -67,6 +73,17 @@ def forget(names: list[str]) -> None:
         load(run, {**state, **{name: getattr(run, name).state() for name in names}})
 
     Run.load = load_the_others  # type: ignore[method-assign]
+
+
+def keep_loaded(path: str) -> None:
+    """Writes down the policy, whole, as it is after a checkpoint has been loaded."""
+    load = LearnerGroup.load
+
+    def load_and_keep(group: LearnerGroup, folder: Path) -> None:
+        load(group, folder)
+        save_file(group.fingerprints(lambda name, tensor: tensor.clone()), path)
+
+    LearnerGroup.load = load_and_keep  # type: ignore[method-assign]
 
 
 def marked(phase: str, function: Callable[..., Any], plan: dict[str, Any]) -> Callable[..., Any]:

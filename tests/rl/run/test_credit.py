@@ -162,6 +162,38 @@ def test_what_goes_on_trains_the_policy_on_its_newest_tokens_and_the_critic_not_
     assert found.metrics["rollout/trained_tokens"] == 2
 
 
+def right(rows: Sequence[Row]) -> list[list[int]]:
+    return [row.right.tolist() for row in rows]
+
+
+def test_verdicts_and_not_rewards_say_which_answers_are_imitated() -> None:
+    # A right answer that is too long is worth less than nothing, a short wrong one a little.
+    shaped = [replace(score(True), total=-0.5), replace(score(False), total=0.2)]
+    groups, config = GROUPS[:1], GrpoConfig(group_size=2, positive_coefficient=0.1)
+    credit = group_credit(RunConfig(algorithm=config), grpo(config), unasked)
+    assert right(credit(groups, [shaped], 0).minibatches[0]) == [[0, 1, 2, 3], []]
+    found = batch(algorithm(positive_coefficient=0.1), groups=groups, scores=[shaped])
+    assert right(found.minibatches[0]) == [[0, 1, 2, 3], []]
+    assert [row.right_weight for row in found.minibatches[0]] == [1 / 4, 0]
+
+
+def test_right_answers_are_not_marked_where_they_are_not_imitated() -> None:
+    config = GrpoConfig(group_size=2)
+    credit = group_credit(RunConfig(algorithm=config), grpo(config), unasked)
+    assert right(credit(GROUPS, SCORES, 0).minibatches[0]) == [[]] * 4
+    assert right(batch(algorithm()).minibatches[0]) == [[]] * 4
+
+
+def test_a_right_answer_is_imitated_when_it_ends_with_all_its_windows() -> None:
+    ended = group("a", completion("a0", 4, versions=(1, 2)), completion("a1", 2, versions=(2, 2)))
+    begun = group("c", completion("c0", 3, versions=(1, 2)))
+    found = batch(algorithm(positive_coefficient=0.1), trained=sampled_since,
+                  begun=lambda: [begun], groups=[ended], scores=SCORES[:1])  # fmt: skip
+    (rows,) = found.minibatches
+    assert rows[0].mask.tolist() == [False, True, True, True]
+    assert right(rows) == [[0, 1, 2, 3], [], []]
+
+
 class Learner:
     def __init__(self) -> None:
         self.calls: list[tuple[str, int]] = []
