@@ -18,32 +18,46 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PaddedRows:
-    """Rows of one micro-batch, padded on the right to the longest.
+class ModelRows:
+    """Rows of one micro-batch as a model reads them: `token_ids` [S, L], S sequences of L tokens.
 
-    `token_ids` [B, L]. The N response tokens of all rows follow each other in the flat tensors:
-    token `targets[i]` is predicted from position `positions[i]` of row `rows[i]`.
+    The N response tokens of all rows follow each other in the flat tensors: token `targets[i]` of
+    row `rows[i]` is predicted at `places[i]`, an index into the S * L tokens.
     """
 
     token_ids: Tensor
     rows: Tensor
-    positions: Tensor
+    places: Tensor
     targets: Tensor
 
 
-def pad_rows(rows: Sequence[Row], device: torch.device) -> PaddedRows:
+def pad_rows(rows: Sequence[Row], device: torch.device) -> ModelRows:
+    """One sequence per row, padded on the right to the longest."""
     token_ids = padded_ids(rows)
-    lengths = [row.response_length for row in rows]
-    numbers = np.repeat(np.arange(len(rows)), lengths)
-    positions = np.concatenate(
-        [np.arange(row.prompt_length - 1, row.num_tokens - 1) for row in rows]
-    )
-    return PaddedRows(
-        token_ids=torch.from_numpy(token_ids).to(device),
-        rows=torch.from_numpy(numbers).to(device),
-        positions=torch.from_numpy(positions).to(device),
-        targets=torch.from_numpy(token_ids[numbers, positions + 1]).to(device),
-    )
+    longest = token_ids.shape[1]
+    places = [
+        number * longest + np.arange(row.prompt_length - 1, row.num_tokens - 1)
+        for number, row in enumerate(rows)
+    ]
+    return model_rows(rows, token_ids, places, device)
+
+
+def model_rows(
+    rows: Sequence[Row],
+    token_ids: NDArray[np.int64],
+    places: Sequence[NDArray[np.int64]],
+    device: torch.device,
+) -> ModelRows:
+    """`rows` in the sequences `token_ids`, the tokens of each predicted at its `places` [T]."""
+    arrays = {
+        "token_ids": token_ids,
+        "rows": np.repeat(np.arange(len(rows)), [row.response_length for row in rows]),
+        "places": np.concatenate(places),
+        "targets": np.concatenate([row.token_ids[row.prompt_length :] for row in rows]).astype(
+            np.int64
+        ),
+    }
+    return ModelRows(**{name: torch.from_numpy(a).to(device) for name, a in arrays.items()})
 
 
 def padded_ids(rows: Sequence[TokenRow]) -> NDArray[np.int64]:
@@ -68,12 +82,12 @@ class Policy(nn.Module):
         self.model = model
         self.head = LogprobHead(output_weight(model), temperature, top_p, chunk)
 
-    def forward(self, batch: PaddedRows) -> TokenLogprobs:
+    def forward(self, batch: ModelRows) -> TokenLogprobs:
         """Log-probs [N] and entropies [N] at the response tokens of `batch`."""
         result: TokenLogprobs = self.head(response_states(self.model, batch), batch.targets)
         return result
 
-    def gradient_norms(self, batch: PaddedRows) -> Tensor:
+    def gradient_norms(self, batch: ModelRows) -> Tensor:
         """How far each row of `batch` would move the output matrix [B] (`gradient_norms`)."""
         head = self.head
         return output_gradient_norms(
@@ -82,10 +96,10 @@ class Policy(nn.Module):
         )  # fmt: skip
 
 
-def response_states(model: "PreTrainedModel", batch: PaddedRows) -> Tensor:
+def response_states(model: "PreTrainedModel", batch: ModelRows) -> Tensor:
     """The last hidden states [N, H] from which `model` predicts the response tokens of `batch`."""
     hidden = model.base_model(input_ids=batch.token_ids, use_cache=False).last_hidden_state
-    states: Tensor = hidden[batch.rows, batch.positions]
+    states: Tensor = hidden.flatten(0, 1)[batch.places]
     return states
 
 

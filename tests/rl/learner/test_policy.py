@@ -28,7 +28,8 @@ def test_positions_are_those_that_predict_response_tokens() -> None:
     batch = pad_rows(ROWS, torch.device("cpu"))
     assert batch.token_ids.shape == (3, 8)
     assert batch.rows.tolist() == [0, 0, 0, 1, 2, 2]
-    assert batch.positions.tolist() == [1, 2, 3, 0, 5, 6]
+    # Row 1 begins at 8, row 2 at 16.
+    assert batch.places.tolist() == [1, 2, 3, 8, 21, 22]
     assert batch.targets.tolist() == [7, 8, 9, 2, 9, 10]
 
 
