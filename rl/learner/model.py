@@ -1,5 +1,6 @@
 """Loading the policy: a transformers causal language model, with LoRA adapters if asked for."""
 
+import inspect
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,29 @@ def enable_checkpointing(model: "PreTrainedModel", inputs_require_grad: bool) ->
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": True})
     if inputs_require_grad:
         model.enable_input_require_grads()
+
+
+def enable_shared_prefixes(model: "PreTrainedModel", device: torch.device) -> None:
+    """Lets `model` read a prefix forest (`rl.learner.prefix_forest`): on GPUs by FlexAttention.
+
+    Raises ValueError for models whose layers know more of the past than a mask and a position say:
+    a window, a recurrent state, a bias by distance along the sequence.
+    """
+    config = model.config
+    known = config.to_dict()
+    windows = {f"sliding_window={known['sliding_window']}"} if known.get("sliding_window") else ()
+    other = set(known.get("layer_types") or windows) - {"full_attention"}
+    taken = inspect.signature(model.base_model.forward).parameters
+    other |= {f"no {name}" for name in ("attention_mask", "position_ids") if name not in taken}
+    other |= {"alibi"} if known.get("alibi") else set()
+    if other:
+        raise ValueError(
+            f"model.path={config.name_or_path} with learner.share_prefixes=true: rows that share a "
+            f"prefix need full attention by a mask and given positions in every layer, but the "
+            f"model has {', '.join(sorted(other))}; set learner.share_prefixes=false"
+        )
+    if device.type == "cuda":
+        model.set_attn_implementation("flex_attention")
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

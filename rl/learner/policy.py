@@ -1,8 +1,8 @@
-"""The policy as the learner calls it: padded rows in, log-probs of their response tokens out."""
+"""The policy as the learner calls it: rows in, log-probs of their response tokens out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rl.learner.batch import Row, TokenRow
 from rl.learner.gradient_norms import output_gradient_norms
 from rl.learner.logprobs import LogprobHead, TokenLogprobs
+from rl.learner.prefix_forest import block_mask, dense_mask, prefix_forest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -22,13 +23,21 @@ class ModelRows:
     """Rows of one micro-batch as a model reads them: `token_ids` [S, L], S sequences of L tokens.
 
     The N response tokens of all rows follow each other in the flat tensors: token `targets[i]` of
-    row `rows[i]` is predicted at `places[i]`, an index into the S * L tokens.
+    row `rows[i]` is predicted at `places[i]`, an index into the S * L tokens. Of a prefix forest,
+    which is one sequence, `depths` [1, L] and `last` [L] are as there; without one, a token's
+    position is its index and it attends to all before it.
     """
 
     token_ids: Tensor
     rows: Tensor
     places: Tensor
     targets: Tensor
+    depths: Tensor | None = None
+    last: Tensor | None = None
+
+
+Arrange = Callable[[Sequence[Row], torch.device], ModelRows]
+"""From rows to what the model reads: `pad_rows` or `share_prefixes`."""
 
 
 def pad_rows(rows: Sequence[Row], device: torch.device) -> ModelRows:
@@ -39,23 +48,33 @@ def pad_rows(rows: Sequence[Row], device: torch.device) -> ModelRows:
         number * longest + np.arange(row.prompt_length - 1, row.num_tokens - 1)
         for number, row in enumerate(rows)
     ]
-    return model_rows(rows, token_ids, places, device)
+    return model_rows(rows, places, device, token_ids=token_ids)
+
+
+def share_prefixes(rows: Sequence[Row], device: torch.device) -> ModelRows:
+    """One sequence without padding, in which each distinct prefix stands once."""
+    forest = prefix_forest([row.token_ids for row in rows])
+    places = [
+        path[row.prompt_length - 1 : -1] for row, path in zip(rows, forest.paths, strict=True)
+    ]
+    return model_rows(
+        rows, places, device,
+        token_ids=forest.token_ids[None], depths=forest.depths[None], last=forest.last,
+    )  # fmt: skip
 
 
 def model_rows(
     rows: Sequence[Row],
-    token_ids: NDArray[np.int64],
     places: Sequence[NDArray[np.int64]],
     device: torch.device,
+    **sequences: NDArray[np.int64],
 ) -> ModelRows:
-    """`rows` in the sequences `token_ids`, the tokens of each predicted at its `places` [T]."""
-    arrays = {
-        "token_ids": token_ids,
+    """`rows` in `sequences`, the response tokens of each predicted at its `places` [T]."""
+    targets = [row.token_ids[row.prompt_length :] for row in rows]
+    arrays = sequences | {
         "rows": np.repeat(np.arange(len(rows)), [row.response_length for row in rows]),
         "places": np.concatenate(places),
-        "targets": np.concatenate([row.token_ids[row.prompt_length :] for row in rows]).astype(
-            np.int64
-        ),
+        "targets": np.concatenate(targets).astype(np.int64),
     }
     return ModelRows(**{name: torch.from_numpy(a).to(device) for name, a in arrays.items()})
 
@@ -71,8 +90,8 @@ def padded_ids(rows: Sequence[TokenRow]) -> NDArray[np.int64]:
 class Policy(nn.Module):
     """A causal language model from transformers, called for log-probs of response tokens.
 
-    Rows are padded on the right, so a causal model needs no attention mask: no real token sees
-    padding, and what padding sees is not read.
+    Where rows are padded, they are on the right, so a causal model needs no attention mask: no real
+    token sees padding, and what padding sees is not read.
     """
 
     def __init__(
@@ -98,9 +117,20 @@ class Policy(nn.Module):
 
 def response_states(model: "PreTrainedModel", batch: ModelRows) -> Tensor:
     """The last hidden states [N, H] from which `model` predicts the response tokens of `batch`."""
-    hidden = model.base_model(input_ids=batch.token_ids, use_cache=False).last_hidden_state
+    hidden = model.base_model(
+        input_ids=batch.token_ids, use_cache=False, **forest_inputs(batch, model.dtype)
+    ).last_hidden_state
     states: Tensor = hidden.flatten(0, 1)[batch.places]
     return states
+
+
+def forest_inputs(batch: ModelRows, dtype: torch.dtype) -> dict[str, Any]:
+    """What a model in `dtype` is told beside the tokens: of padded rows nothing."""
+    if batch.last is None:
+        return {}
+    on_gpu = batch.last.device.type == "cuda"
+    mask = block_mask(batch.last) if on_gpu else dense_mask(batch.last, dtype)
+    return {"position_ids": batch.depths, "attention_mask": mask}
 
 
 def output_weight(model: "PreTrainedModel") -> nn.Parameter:
