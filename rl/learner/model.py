@@ -71,24 +71,32 @@ def enable_checkpointing(model: "PreTrainedModel", inputs_require_grad: bool) ->
 def enable_shared_prefixes(model: "PreTrainedModel", device: torch.device) -> None:
     """Lets `model` read a prefix forest (`rl.learner.prefix_forest`): on GPUs by FlexAttention.
 
-    Raises ValueError for models whose layers know more of the past than a mask and a position say:
-    a window, a recurrent state, a bias by distance along the sequence.
+    Raises ValueError for models that look at the past by more than a mask and positions.
     """
-    config = model.config
-    known = config.to_dict()
-    windows = {f"sliding_window={known['sliding_window']}"} if known.get("sliding_window") else ()
-    other = set(known.get("layer_types") or windows) - {"full_attention"}
-    taken = inspect.signature(model.base_model.forward).parameters
-    other |= {f"no {name}" for name in ("attention_mask", "position_ids") if name not in taken}
-    other |= {"alibi"} if known.get("alibi") else set()
-    if other:
+    found = beyond_mask_and_positions(model)
+    if found:
         raise ValueError(
-            f"model.path={config.name_or_path} with learner.share_prefixes=true: rows that share a "
-            f"prefix need full attention by a mask and given positions in every layer, but the "
-            f"model has {', '.join(sorted(other))}; set learner.share_prefixes=false"
+            f"model.path={model.config.name_or_path} with learner.share_prefixes=true: rows that "
+            "share a prefix need full attention by a mask and given positions in every layer, but "
+            f"the model has {', '.join(found)}; set learner.share_prefixes=false"
         )
     if device.type == "cuda":
         model.set_attn_implementation("flex_attention")
+
+
+def beyond_mask_and_positions(model: "PreTrainedModel") -> list[str]:
+    """Windows, recurrent layers and biases by distance: a forest's order would mislead them."""
+    config = model.config.to_dict()
+    kinds = config.get("layer_types") or []
+    found = sorted(set(kinds) - {"full_attention"})
+    if not kinds and config.get("sliding_window"):
+        found.append(f"sliding_window={config['sliding_window']}")
+    if config.get("alibi"):
+        found.append("alibi")
+    taken = inspect.signature(model.base_model.forward).parameters
+    return found + [
+        f"no {name}" for name in ("attention_mask", "position_ids") if name not in taken
+    ]
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -225,12 +225,14 @@ def test_an_entropy_bonus_leaves_the_policy_more_uncertain(
     assert entropies[1][1] > entropies[0][1] + 0.01
 
 
-def test_bfloat16_follows_float32(tiny_model: Path, ranks: Ranks, steps: Work) -> None:
+@pytest.mark.parametrize("share_prefixes", [False, True])
+def test_bfloat16_follows_float32(
+    share_prefixes: bool, tiny_model: Path, ranks: Ranks, steps: Work
+) -> None:
     exact = group(tiny_model, ranks).update(steps[0])
     for stage in (0, 1, 2, 3):
-        rounded = group(tiny_model, ranks, dtype="bfloat16", learner={"zero_stage": stage}).update(
-            steps[0]
-        )
+        learner = {"zero_stage": stage, "share_prefixes": share_prefixes}
+        rounded = group(tiny_model, ranks, dtype="bfloat16", learner=learner).update(steps[0])
         assert rounded["loss"] == pytest.approx(exact["loss"], abs=0.01)
         assert rounded["grad_norm"] == pytest.approx(exact["grad_norm"], rel=0.05)
 
