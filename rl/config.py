@@ -339,6 +339,11 @@ class LearnerConfig:
     max_grad_norm: float = 1.0
     max_tokens_per_microbatch: int = 16384
     """Prompt and response tokens, padding included, of one forward pass on one rank."""
+    share_prefixes: bool = False
+    """Lay the policy's rows out as one sequence without padding, in which what they share (the
+    prompt of a group, segments of a tree) is computed once. On GPUs by FlexAttention; on the CPU
+    each pass of L tokens computes L^2 scores and holds a mask of as many, so it pays there where
+    `max_tokens_per_microbatch` is about a group. Critic and draft model read padded rows."""
     logprob_chunk_tokens: int = 2048
     """Positions whose logits exist at once: peak memory is this times the vocabulary."""
     gradient_checkpointing: bool = False

@@ -36,9 +36,14 @@ from rl.learner.engine import (
 )
 from rl.learner.flat import flatten
 from rl.learner.logprobs import TokenLogprobs
-from rl.learner.model import add_lora, enable_checkpointing, load_model
+from rl.learner.model import (
+    add_lora,
+    enable_checkpointing,
+    enable_shared_prefixes,
+    load_model,
+)
 from rl.learner.objective import summed, with_further_terms
-from rl.learner.policy import Policy, pad_rows
+from rl.learner.policy import Arrange, Policy, pad_rows, share_prefixes
 from rl.learner.process_group import Ranks
 from rl.learner.publish import Publisher
 from rl.learner.rng import read_generators, seed_generators, write_generators
@@ -80,6 +85,7 @@ class DeepSpeedLearner:
         self._weigh = correction_weights(config.correction)
         self._interpolate = INTERPOLATIONS.get(type(config.correction))
         self._settings = config.learner
+        self._arrange: Arrange = share_prefixes if config.learner.share_prefixes else pad_rows
         self._dtype = config.model.dtype
         self._model_path = model_path
         self._revision = config.model.revision
@@ -160,7 +166,7 @@ class DeepSpeedLearner:
         self._engine.eval()
         found = []
         for rows in microbatches:
-            batch = pad_rows(rows or [dummy_row()], self.ranks.device)
+            batch = self._arrange(rows or [dummy_row()], self.ranks.device)
             norms = self._engine.module.gradient_norms(batch).cpu().numpy()
             found.append([norms[i : i + 1] for i in range(len(rows))])
         return found
@@ -277,6 +283,8 @@ class DeepSpeedLearner:
     def _policy(self, model: "PreTrainedModel", config: RunConfig) -> Policy:
         rollout = config.rollout
         chunk = self._settings.logprob_chunk_tokens
+        if self._settings.share_prefixes:
+            enable_shared_prefixes(model, self.ranks.device)
         return Policy(model, rollout.temperature, rollout.top_p, chunk)
 
     def _load_reference(self, config: RunConfig) -> nn.Module | None:
@@ -314,7 +322,7 @@ class DeepSpeedLearner:
         return [self._call(self._engine, rows).logprobs for rows in microbatches]
 
     def _call(self, policy: Any, rows: Sequence[Row]) -> TokenLogprobs:
-        result: TokenLogprobs = policy(pad_rows(rows or [dummy_row()], self.ranks.device))
+        result: TokenLogprobs = policy(self._arrange(rows or [dummy_row()], self.ranks.device))
         return result
 
     @torch.no_grad()

@@ -24,7 +24,7 @@ from rl.learner.checkpoint import CHECKPOINT_TAG
 from rl.learner.engine import is_plain, optimizer_step, train_engine
 from rl.learner.flat import flatten
 from rl.learner.model import enable_checkpointing
-from rl.learner.policy import PaddedRows, Policy, output_weight, pad_rows, response_states
+from rl.learner.policy import ModelRows, Policy, output_weight, pad_rows, response_states
 from rl.learner.process_group import Ranks
 from rl.learner.statistics import Statistics, reduced
 from rl.learner.universal import load_engine
@@ -58,7 +58,7 @@ class DraftModel(nn.Module):
         self.chunk = chunk
 
     def forward(
-        self, batch: PaddedRows, policy_states: Tensor, policy_weight: Tensor
+        self, batch: ModelRows, policy_states: Tensor, policy_weight: Tensor
     ) -> DraftTokens:
         """At the response tokens of `batch`; the policy's hidden states are [N, H]."""
         states = response_states(self.model, batch)

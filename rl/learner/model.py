@@ -1,5 +1,6 @@
 """Loading the policy: a transformers causal language model, with LoRA adapters if asked for."""
 
+import inspect
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,37 @@ def enable_checkpointing(model: "PreTrainedModel", inputs_require_grad: bool) ->
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": True})
     if inputs_require_grad:
         model.enable_input_require_grads()
+
+
+def enable_shared_prefixes(model: "PreTrainedModel", device: torch.device) -> None:
+    """Lets `model` read a prefix forest (`rl.learner.prefix_forest`): on GPUs by FlexAttention.
+
+    Raises ValueError for models that look at the past by more than a mask and positions.
+    """
+    found = beyond_mask_and_positions(model)
+    if found:
+        raise ValueError(
+            f"model.path={model.config.name_or_path} with learner.share_prefixes=true: rows that "
+            "share a prefix need full attention by a mask and given positions in every layer, but "
+            f"the model has {', '.join(found)}; set learner.share_prefixes=false"
+        )
+    if device.type == "cuda":
+        model.set_attn_implementation("flex_attention")
+
+
+def beyond_mask_and_positions(model: "PreTrainedModel") -> list[str]:
+    """Windows, recurrent layers and biases by distance: a forest's order would mislead them."""
+    config = model.config.to_dict()
+    kinds = config.get("layer_types") or []
+    found = sorted(set(kinds) - {"full_attention"})
+    if not kinds and config.get("sliding_window"):
+        found.append(f"sliding_window={config['sliding_window']}")
+    if config.get("alibi"):
+        found.append("alibi")
+    taken = inspect.signature(model.base_model.forward).parameters
+    return found + [
+        f"no {name}" for name in ("attention_mask", "position_ids") if name not in taken
+    ]
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

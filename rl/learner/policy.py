@@ -1,8 +1,8 @@
-"""The policy as the learner calls it: padded rows in, log-probs of their response tokens out."""
+"""The policy as the learner calls it: rows in, log-probs of their response tokens out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,38 +12,71 @@ from torch import Tensor, nn
 from rl.learner.batch import Row, TokenRow
 from rl.learner.gradient_norms import output_gradient_norms
 from rl.learner.logprobs import LogprobHead, TokenLogprobs
+from rl.learner.prefix_forest import block_mask, dense_mask, prefix_forest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PaddedRows:
-    """Rows of one micro-batch, padded on the right to the longest.
+class ModelRows:
+    """Rows of one micro-batch as a model reads them: `token_ids` [S, L], S sequences of L tokens.
 
-    `token_ids` [B, L]. The N response tokens of all rows follow each other in the flat tensors:
-    token `targets[i]` is predicted from position `positions[i]` of row `rows[i]`.
+    The N response tokens of all rows follow each other in the flat tensors: token `targets[i]` of
+    row `rows[i]` is predicted at `places[i]`, an index into the S * L tokens. Of a prefix forest,
+    which is one sequence, `depths` [1, L] and `last` [L] are as there; without one, a token's
+    position is its index and it attends to all before it.
     """
 
     token_ids: Tensor
     rows: Tensor
-    positions: Tensor
+    places: Tensor
     targets: Tensor
+    depths: Tensor | None = None
+    last: Tensor | None = None
 
 
-def pad_rows(rows: Sequence[Row], device: torch.device) -> PaddedRows:
+Arrange = Callable[[Sequence[Row], torch.device], ModelRows]
+"""From rows to what the model reads: `pad_rows` or `share_prefixes`."""
+
+
+def pad_rows(rows: Sequence[Row], device: torch.device) -> ModelRows:
+    """One sequence per row, padded on the right to the longest."""
     token_ids = padded_ids(rows)
-    lengths = [row.response_length for row in rows]
-    numbers = np.repeat(np.arange(len(rows)), lengths)
-    positions = np.concatenate(
-        [np.arange(row.prompt_length - 1, row.num_tokens - 1) for row in rows]
-    )
-    return PaddedRows(
-        token_ids=torch.from_numpy(token_ids).to(device),
-        rows=torch.from_numpy(numbers).to(device),
-        positions=torch.from_numpy(positions).to(device),
-        targets=torch.from_numpy(token_ids[numbers, positions + 1]).to(device),
-    )
+    longest = token_ids.shape[1]
+    places = [
+        number * longest + np.arange(row.prompt_length - 1, row.num_tokens - 1)
+        for number, row in enumerate(rows)
+    ]
+    return model_rows(rows, places, device, token_ids=token_ids)
+
+
+def share_prefixes(rows: Sequence[Row], device: torch.device) -> ModelRows:
+    """One sequence without padding, in which each distinct prefix stands once."""
+    forest = prefix_forest([row.token_ids for row in rows])
+    places = [
+        path[row.prompt_length - 1 : -1] for row, path in zip(rows, forest.paths, strict=True)
+    ]
+    return model_rows(
+        rows, places, device,
+        token_ids=forest.token_ids[None], depths=forest.depths[None], last=forest.last,
+    )  # fmt: skip
+
+
+def model_rows(
+    rows: Sequence[Row],
+    places: Sequence[NDArray[np.int64]],
+    device: torch.device,
+    **sequences: NDArray[np.int64],
+) -> ModelRows:
+    """`rows` in `sequences`, the response tokens of each predicted at its `places` [T]."""
+    targets = [row.token_ids[row.prompt_length :] for row in rows]
+    arrays = sequences | {
+        "rows": np.repeat(np.arange(len(rows)), [row.response_length for row in rows]),
+        "places": np.concatenate(places),
+        "targets": np.concatenate(targets).astype(np.int64),
+    }
+    return ModelRows(**{name: torch.from_numpy(a).to(device) for name, a in arrays.items()})
 
 
 def padded_ids(rows: Sequence[TokenRow]) -> NDArray[np.int64]:
@@ -57,8 +90,8 @@ def padded_ids(rows: Sequence[TokenRow]) -> NDArray[np.int64]:
 class Policy(nn.Module):
     """A causal language model from transformers, called for log-probs of response tokens.
 
-    Rows are padded on the right, so a causal model needs no attention mask: no real token sees
-    padding, and what padding sees is not read.
+    Where rows are padded, they are on the right, so a causal model needs no attention mask: no real
+    token sees padding, and what padding sees is not read.
     """
 
     def __init__(
@@ -68,12 +101,12 @@ class Policy(nn.Module):
         self.model = model
         self.head = LogprobHead(output_weight(model), temperature, top_p, chunk)
 
-    def forward(self, batch: PaddedRows) -> TokenLogprobs:
+    def forward(self, batch: ModelRows) -> TokenLogprobs:
         """Log-probs [N] and entropies [N] at the response tokens of `batch`."""
         result: TokenLogprobs = self.head(response_states(self.model, batch), batch.targets)
         return result
 
-    def gradient_norms(self, batch: PaddedRows) -> Tensor:
+    def gradient_norms(self, batch: ModelRows) -> Tensor:
         """How far each row of `batch` would move the output matrix [B] (`gradient_norms`)."""
         head = self.head
         return output_gradient_norms(
@@ -82,11 +115,22 @@ class Policy(nn.Module):
         )  # fmt: skip
 
 
-def response_states(model: "PreTrainedModel", batch: PaddedRows) -> Tensor:
+def response_states(model: "PreTrainedModel", batch: ModelRows) -> Tensor:
     """The last hidden states [N, H] from which `model` predicts the response tokens of `batch`."""
-    hidden = model.base_model(input_ids=batch.token_ids, use_cache=False).last_hidden_state
-    states: Tensor = hidden[batch.rows, batch.positions]
+    hidden = model.base_model(
+        input_ids=batch.token_ids, use_cache=False, **forest_inputs(batch, model.dtype)
+    ).last_hidden_state
+    states: Tensor = hidden.flatten(0, 1)[batch.places]
     return states
+
+
+def forest_inputs(batch: ModelRows, dtype: torch.dtype) -> dict[str, Any]:
+    """What a model in `dtype` is told beside the tokens: of padded rows nothing."""
+    if batch.last is None:
+        return {}
+    on_gpu = batch.last.device.type == "cuda"
+    mask = block_mask(batch.last) if on_gpu else dense_mask(batch.last, dtype)
+    return {"position_ids": batch.depths, "attention_mask": mask}
 
 
 def output_weight(model: "PreTrainedModel") -> nn.Parameter:

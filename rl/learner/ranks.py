@@ -25,7 +25,13 @@ from rl.learner.batch import AnyRow, Row, TokenRow, ValueRow
 from rl.learner.channel import Channel, Command, Work
 from rl.learner.critic import Values, num_states
 from rl.learner.deepspeed_learner import DeepSpeedLearner
-from rl.learner.microbatches import MicroBatches, plan_microbatches
+from rl.learner.microbatches import (
+    MicroBatches,
+    forest_metrics,
+    padding_metrics,
+    plan_forests,
+    plan_microbatches,
+)
 from rl.learner.process_group import Ranks
 from rollout.transfer import Transfer
 
@@ -47,38 +53,41 @@ class LearnerGroup:
     def __init__(self, learner: DeepSpeedLearner, config: RunConfig, ranks: Ranks) -> None:
         self._learner = learner
         self._max_tokens = config.learner.max_tokens_per_microbatch
+        self._share_prefixes = config.learner.share_prefixes
         self._num_ranks = ranks.world_size
         self._channel = open_channel(ranks)
         self._busy = False
 
     def update(self, minibatches: Sequence[Sequence[Row]]) -> dict[str, float]:
         """One optimizer step per minibatch of weighted rows; metrics over all ranks."""
-        plans = [self._plan(rows) for rows in minibatches]
+        plans = [self._plan_policy(rows) for rows in minibatches]
         with self._command("update"):
             metrics = self._learner.update(
                 self._channel.scatter(self._works(list(zip(minibatches, plans, strict=True))), Row)
             )
-        return metrics | plan_metrics(minibatches, plans)
+        measure = forest_metrics if self._share_prefixes else padding_metrics
+        return metrics | measure(minibatches, plans)
 
     def logprobs(self, rows: Sequence[Row]) -> list[LogProbs]:
         """Log-probs [T] of every row's response, in the order of `rows`."""
-        return self._per_row("logprobs", rows, self._learner.logprobs, lengths(rows))
+        compute = self._learner.logprobs
+        return self._per_row("logprobs", rows, compute, lengths(rows), self._plan_policy(rows))
 
     def reference_logprobs(self, rows: Sequence[Row]) -> list[LogProbs]:
         """The initial policy's log-probs [T] of every row's response, in the order of `rows`."""
-        compute = self._learner.reference_logprobs
-        return self._per_row("reference_logprobs", rows, compute, lengths(rows))
+        compute, plan = self._learner.reference_logprobs, self._plan_policy(rows)
+        return self._per_row("reference_logprobs", rows, compute, lengths(rows), plan)
 
     def gradient_norms(self, rows: Sequence[Row]) -> list[float]:
         """How far each row would move the output matrix, in the order of `rows` (GVM)."""
-        ones = [1] * len(rows)
-        found = self._per_row("gradient_norms", rows, self._learner.gradient_norms, ones)
+        ones, plan = [1] * len(rows), self._plan_policy(rows)
+        found = self._per_row("gradient_norms", rows, self._learner.gradient_norms, ones, plan)
         return [float(norm[0]) for norm in found]
 
     def values(self, rows: Sequence[Row]) -> list[Values]:
         """State values [T + 1] of every row (`DeepSpeedLearner.values`), in the order of `rows`."""
         sizes = [num_states(row) for row in rows]
-        return self._per_row("values", rows, self._learner.values, sizes)
+        return self._per_row("values", rows, self._learner.values, sizes, self._plan(rows))
 
     def update_critic(self, minibatches: Sequence[Sequence[ValueRow]]) -> dict[str, float]:
         """One optimizer step of the critic per minibatch of weighted rows."""
@@ -153,10 +162,14 @@ class LearnerGroup:
         self._busy = False
 
     def _per_row(
-        self, name: str, rows: Sequence[Row], compute: PerRow, sizes: Sequence[int]
+        self,
+        name: str,
+        rows: Sequence[Row],
+        compute: PerRow,
+        sizes: Sequence[int],
+        plan: list[MicroBatches],
     ) -> list[LogProbs]:
         """What `compute`, the learner's method of that name, finds for each row, of these sizes."""
-        plan = self._plan(rows)
         with self._command(name):
             (mine,) = self._channel.scatter(self._works([(rows, plan)]), Row)
             gathered = self._channel.gather(joined(compute(mine)))
@@ -165,6 +178,13 @@ class LearnerGroup:
     def _plan(self, rows: Sequence[TokenRow]) -> list[MicroBatches]:
         lengths = [row.num_tokens for row in rows]
         return plan_microbatches(lengths, self._num_ranks, self._max_tokens)
+
+    def _plan_policy(self, rows: Sequence[Row]) -> list[MicroBatches]:
+        """As `_plan`, for what the policy reads."""
+        if not self._share_prefixes:
+            return self._plan(rows)
+        token_ids, groups = [row.token_ids for row in rows], [row.group for row in rows]
+        return plan_forests(token_ids, groups, self._num_ranks, self._max_tokens)
 
     def _works(
         self, planned: Sequence[tuple[Sequence[AnyRow], list[MicroBatches]]]
@@ -266,18 +286,3 @@ def in_order(
         ends = np.cumsum([sizes[number] for number in numbers])
         found |= dict(zip(numbers, np.split(values, ends[:-1]), strict=True)) if numbers else {}
     return [found[number] for number in range(len(sizes))]
-
-
-def plan_metrics(
-    minibatches: Sequence[Sequence[TokenRow]], plans: Sequence[Sequence[MicroBatches]]
-) -> dict[str, float]:
-    """Forward passes of one rank, and the share of their tokens that is padding."""
-    padded = real = 0
-    for rows, plan in zip(minibatches, plans, strict=True):
-        micros = [[rows[i].num_tokens for i in micro] for of_rank in plan for micro in of_rank]
-        padded += sum(len(micro) * max(micro, default=0) for micro in micros)
-        real += sum(sum(micro) for micro in micros)
-    return {
-        "microbatches": float(sum(len(plan[0]) for plan in plans)),
-        "padding_share": 1 - real / padded,
-    }

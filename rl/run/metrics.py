@@ -85,6 +85,9 @@ METRICS: dict[str, Metric] = {
     "ratio/min": Metric("smallest importance ratio"),
     "microbatches": Metric("forward passes of one rank in this step"),
     "padding_share": Metric("share of the learner's tokens that are padding", "share"),
+    "shared_share": Metric(
+        "share of the rows' tokens that a prefix forest does not compute again", "share"
+    ),
     "weights/l2": Metric("norm of all weights: a fingerprint of the model"),
     # The critic, under verl's names.
     "critic/vf_loss": Metric("the critic's loss, mean over its minibatches"),

@@ -99,6 +99,30 @@ def sample_steps(folder: Path) -> Work:
     return steps
 
 
+def write_recording(steps: Work, folder: Path) -> Path:
+    """A file of two flat arrays in `folder`."""
+    path, packed = folder / "rollouts.npz", pack(steps, Row)
+    np.savez(path, integers=packed.integers, floats=packed.floats)
+    return path
+
+
+def shared(rows: list[Row], num_branches: int) -> list[Row]:
+    """`rows`, of which those of a group begin alike: the prompt of its first row in each.
+
+    A row's response goes on as that of its branch's first row up to half of the shorter one.
+    """
+    found = []
+    for number, row in enumerate(rows):
+        first = rows[number - number % GROUP_SIZE]
+        branch = rows[number - number % GROUP_SIZE + number % num_branches]
+        half = min(row.response_length, branch.response_length) // 2
+        response = row.token_ids[row.prompt_length :].copy()
+        response[:half] = branch.token_ids[branch.prompt_length :][:half]
+        prompt = first.token_ids[: first.prompt_length]
+        found.append(replace(row, token_ids=np.concatenate([prompt, response])))
+    return found
+
+
 def drifted(row: Row, random: np.random.Generator, gap: float) -> Row:
     """`row` as if older weights had sampled it: other log-probs, of tokens of any age."""
     noise = random.normal(scale=gap, size=row.response_length).astype(np.float32)
@@ -118,16 +142,17 @@ def drifted_recording(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
         ]
         for gap, minibatches in zip(gaps, sample_steps(tiny_model), strict=True)
     ]
-    path = tmp_path_factory.mktemp("drifted") / "rollouts.npz"
-    packed = pack(steps, Row)
-    np.savez(path, integers=packed.integers, floats=packed.floats)
-    return path
+    return write_recording(steps, tmp_path_factory.mktemp("drifted"))
+
+
+@pytest.fixture(scope="session")
+def tree_recording(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `recording`, a group being two branches of one prompt."""
+    steps = [[shared(rows, 2) for rows in minibatches] for minibatches in sample_steps(tiny_model)]
+    return write_recording(steps, tmp_path_factory.mktemp("trees"))
 
 
 @pytest.fixture(scope="session")
 def recording(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five steps of rollouts as a file of two flat arrays."""
-    path = tmp_path_factory.mktemp("recording") / "rollouts.npz"
-    packed = pack(sample_steps(tiny_model), Row)
-    np.savez(path, integers=packed.integers, floats=packed.floats)
-    return path
+    """Five steps of rollouts as the model sampled them."""
+    return write_recording(sample_steps(tiny_model), tmp_path_factory.mktemp("recording"))

@@ -17,6 +17,7 @@ from rl.learner.channel import Work
 from rl.learner.deepspeed_learner import DeepSpeedLearner
 from rl.learner.process_group import Ranks
 from rl.learner.ranks import LearnerGroup
+from tests.rl.learner.conftest import GROUP_SIZE, shared
 from tests.rl.learner.replay_driver import read_steps, run_config
 
 pytestmark = pytest.mark.engine
@@ -102,6 +103,29 @@ def test_microbatch_size_and_chunking_change_nothing(
     assert ours["padding_share"] < theirs["padding_share"]
     for name in theirs.keys() - {"microbatches", "padding_share"}:
         assert ours[name] == pytest.approx(theirs[name], rel=1e-5, abs=1e-6), name
+
+
+@pytest.mark.parametrize("num_branches", [None, GROUP_SIZE, 2], ids=["packed", "groups", "trees"])
+def test_sharing_prefixes_changes_nothing(
+    num_branches: int | None, tiny_model: Path, ranks: Ranks, steps: Work
+) -> None:
+    minibatches = [shared(rows, num_branches) for rows in steps[0]] if num_branches else steps[0]
+    algorithm = {"entropy_coefficient": 0.01, "kl_coefficient": 0.1}
+    padded, sharing = (
+        group(tiny_model, ranks, algorithm=algorithm, learner={"share_prefixes": share})
+        for share in (False, True)
+    )
+    for _ in range(2):
+        theirs, ours = padded.update(minibatches), sharing.update(minibatches)
+        assert ours.pop("padding_share") == 0 < theirs["padding_share"]
+        assert (ours.pop("shared_share") > 0.1) == (num_branches is not None)
+        for name in ours.keys() - {"microbatches"}:
+            assert ours[name] == pytest.approx(theirs[name], rel=1e-5, abs=1e-6), name
+    rows = [row for minibatch in minibatches for row in minibatch]
+    for ours, theirs in zip(sharing.logprobs(rows), padded.logprobs(rows), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+    norms = padded.gradient_norms(rows)
+    assert sharing.gradient_norms(rows) == pytest.approx(norms, rel=1e-4)
 
 
 def test_permuting_rows_changes_nothing(tiny_model: Path, ranks: Ranks, steps: Work) -> None:
@@ -219,12 +243,14 @@ def test_imitation_reports_how_unlikely_right_answers_are_and_makes_them_likelie
     assert second["positive_nll"] < first["positive_nll"] - 0.01
 
 
-def test_bfloat16_follows_float32(tiny_model: Path, ranks: Ranks, steps: Work) -> None:
+@pytest.mark.parametrize("share_prefixes", [False, True])
+def test_bfloat16_follows_float32(
+    share_prefixes: bool, tiny_model: Path, ranks: Ranks, steps: Work
+) -> None:
     exact = group(tiny_model, ranks).update(steps[0])
     for stage in (0, 1, 2, 3):
-        rounded = group(tiny_model, ranks, dtype="bfloat16", learner={"zero_stage": stage}).update(
-            steps[0]
-        )
+        learner = {"zero_stage": stage, "share_prefixes": share_prefixes}
+        rounded = group(tiny_model, ranks, dtype="bfloat16", learner=learner).update(steps[0])
         assert rounded["loss"] == pytest.approx(exact["loss"], abs=0.01)
         assert rounded["grad_norm"] == pytest.approx(exact["grad_norm"], rel=0.05)
 

@@ -1,9 +1,23 @@
 import itertools
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl.learner.microbatches import PASS_TOKENS, packed, plan_microbatches
+from data.types import TokenIds
+from rl.learner.batch import TokenRow
+from rl.learner.microbatches import (
+    PASS_TOKENS,
+    bundles,
+    filled,
+    forest_metrics,
+    packed,
+    padding_metrics,
+    plan_forests,
+    plan_microbatches,
+)
+from rl.learner.prefix_forest import num_distinct
 
 LENGTHS = st.lists(st.integers(1, 100), max_size=40)
 
@@ -76,3 +90,67 @@ def test_ranks_differ_by_one_row_at_most(lengths: list[int], num_ranks: int) -> 
     plans = plan_microbatches(lengths, num_ranks, max_tokens=10**9)
     loads = [sum(lengths[row] for micro in plan for row in micro) for plan in plans]
     assert max(loads) - min(loads) <= max(lengths, default=0)
+
+
+def token_rows(rows: list[list[int]]) -> list[TokenIds]:
+    return [np.array(row, np.int32) for row in rows]
+
+
+def test_a_group_runs_together_and_counts_its_prompt_once() -> None:
+    # Two groups of three rows: prompts of 4 tokens, responses of 2, so 10 tokens a group. 10 fit.
+    rows = token_rows([[group] * 4 + [n, n] for n in (7, 8, 9) for group in (1, 2)])
+    plan = plan_forests(rows, [1, 2] * 3, num_ranks=1, max_tokens=10)
+    assert plan == [[[0, 2, 4], [1, 3, 5]]]
+    assert plan_forests(rows, [1, 2] * 3, num_ranks=1, max_tokens=20) == [[[0, 2, 4, 1, 3, 5]]]
+
+
+def test_a_group_that_is_too_large_is_cut_and_computes_its_prompt_again() -> None:
+    # 4 + 2 + 2 = 8 tokens; the third row would make 10.
+    rows = token_rows([[1] * 4 + [n, n] for n in (7, 8, 9)])
+    assert bundles(rows, [0] * 3, max_tokens=9) == [([0, 1], 8), ([2], 6)]
+    assert bundles(rows, [0] * 3, max_tokens=5) == [([0], 6), ([1], 6), ([2], 6)]
+
+
+def test_one_group_is_spread_where_a_rank_would_have_nothing_to_do() -> None:
+    # 10 tokens in all, an even share is 5: no rows can be together, and the first rank takes two.
+    rows = token_rows([[1] * 4 + [n, n] for n in (7, 8, 9)])
+    assert plan_forests(rows, [0] * 3, num_ranks=2, max_tokens=100) == [[[0, 2]], [[1]]]
+
+
+def test_each_part_goes_where_there_is_room_first() -> None:
+    assert filled([2, 0, 1, 3], [5, 4, 7, 3], max_tokens=10) == [[2, 3], [0, 1]]
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9), max_size=15),
+    st.integers(1, 4),
+    st.integers(1, 30),
+    st.data(),
+)
+def test_every_row_runs_once_within_the_budget_of_distinct_tokens(
+    rows: list[list[int]], num_ranks: int, max_tokens: int, data: st.DataObject
+) -> None:
+    arrays = token_rows(rows)
+    groups = [data.draw(st.integers(0, 2)) for _ in rows]
+    plans = plan_forests(arrays, groups, num_ranks, max_tokens)
+    assert len(plans) == num_ranks
+    assert len({len(plan) for plan in plans}) == 1
+    micros = [micro for plan in plans for micro in plan]
+    assert sorted(row for micro in micros for row in micro) == list(range(len(rows)))
+    for micro in micros:
+        assert len(micro) == 1 or num_distinct([arrays[row] for row in micro]) <= max_tokens
+
+
+def test_metrics_count_padding_or_what_is_shared() -> None:
+    # Of 6 + 4 tokens in one pass, 2 are padding beside them, or 3 are the same.
+    rows = [token_row([1, 1, 1, 2, 2, 2]), token_row([1, 1, 1, 3])]
+    plans = [[[[0, 1]]]]
+    padding = padding_metrics([rows], plans)
+    assert padding == {"microbatches": 1.0, "padding_share": pytest.approx(2 / 12)}
+    shared = {"microbatches": 1.0, "padding_share": 0.0, "shared_share": pytest.approx(3 / 10)}
+    assert forest_metrics([rows], plans) == shared
+
+
+def token_row(token_ids: list[int]) -> TokenRow:
+    mask = np.ones(len(token_ids) - 1, np.bool_)
+    return TokenRow(token_ids=np.array(token_ids, np.int32), prompt_length=1, mask=mask)

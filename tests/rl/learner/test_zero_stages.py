@@ -16,6 +16,8 @@ from tests.rl.learner.launch import launch
 
 pytestmark = pytest.mark.engine
 
+REGULARIZED = {"algorithm": {"entropy_coefficient": 0.01, "kl_coefficient": 0.1}}
+
 
 def replayed(
     model: Path, recording: Path, output: Path, num_ranks: int, options: dict[str, Any]
@@ -50,6 +52,33 @@ def test_two_ranks_at_every_zero_stage_equal_one_process(
 ) -> None:
     options = {"learner": {"zero_stage": stage}}
     assert_alike(replayed(tiny_model, recording, tmp_path / "out.json", 2, options), alone)
+
+
+@pytest.fixture(scope="module")
+def alone_on_trees(
+    tiny_model: Path, tree_recording: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
+    output = tmp_path_factory.mktemp("alone_on_trees") / "out.json"
+    return replayed(tiny_model, tree_recording, output, 1, REGULARIZED | {"learner": {}})
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [{"zero_stage": 2}, {"zero_stage": 3}, {"zero_stage": 3, "gradient_checkpointing": True}],
+)
+def test_two_ranks_that_share_prefixes_equal_one_process_that_pads(
+    learner: dict[str, Any],
+    alone_on_trees: Any,
+    tiny_model: Path,
+    tree_recording: Path,
+    tmp_path: Path,
+) -> None:
+    options = REGULARIZED | {"learner": learner | {"share_prefixes": True}}
+    spread = replayed(tiny_model, tree_recording, tmp_path / "out.json", 2, options)
+    assert_alike(spread, alone_on_trees)
+    first, theirs = spread["metrics"][0], alone_on_trees["metrics"][0]
+    assert first["loss"] == pytest.approx(theirs["loss"], abs=1e-6)
+    assert first["shared_share"] > 0.2
 
 
 def test_gradient_checkpointing_under_zero_3_changes_nothing(
