@@ -92,10 +92,10 @@ def test_divergences_are_not_negative_and_mirror_each_other(
     q, p = logits(draft), logits(policy)
     assert forward_kl(q, p).item() >= -1e-12
     assert reverse_kl(q, p).item() == pytest.approx(forward_kl(p, q).item(), abs=1e-12)
-    # Pinsker: TV <= sqrt(KL / 2)
+    # Pinsker: TV <= sqrt(KL / 2); a KL that cancels to 0 is only known to rounding.
     distance = total_variation(q, p).item()
     assert acceptance(q, p).item() == pytest.approx(1 - distance)
-    assert distance <= math.sqrt(max(0.0, forward_kl(q, p).item()) / 2) + 1e-9
+    assert distance <= math.sqrt((max(0.0, forward_kl(q, p).item()) + 1e-14) / 2)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
