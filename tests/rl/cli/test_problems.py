@@ -30,6 +30,7 @@ from rl.config import (
     DraftLearnerConfig,
     EvaluationConfig,
     LearnerConfig,
+    Offload,
     OversamplingConfig,
     RunConfig,
     RunSection,
@@ -474,3 +475,15 @@ def test_only_gvm_reads_the_whole_output_matrix() -> None:
     [found] = run_problems(gvm, CPU)
     assert found.startswith("allocation=gvm with learner.zero_stage=3: gradient norms")
     assert run_problems(replace(gvm, allocation=VarianceConfig()), CPU) == []
+
+
+@pytest.mark.parametrize(
+    ("offload", "stages"),
+    [(Offload.none, (0, 1, 2, 3)), (Offload.optimizer, (1, 2, 3)), (Offload.all, (3,))],
+)
+def test_zero_offloads_what_its_stage_shards(offload: Offload, stages: tuple[int, ...]) -> None:
+    for stage in range(4):
+        learner = LearnerConfig(zero_stage=stage, offload=offload)
+        found = run_problems(replace(RIGHT, learner=learner), CPU)
+        assert bool(found) == (stage not in stages)
+        assert all(text.startswith(f"learner.offload={offload.value} with ") for text in found)

@@ -21,6 +21,7 @@ from rl.config import (
     KlEstimator,
     LearnerConfig,
     LoraConfig,
+    Offload,
     RunConfig,
     Schedule,
 )
@@ -50,6 +51,7 @@ def run_config(options: dict[str, Any]) -> RunConfig:
     learner |= options.get("learner", {})
     learner["lora"] = LoraConfig(**learner.get("lora", {}))
     learner["draft_model"] = DraftLearnerConfig(**learner.get("draft_model", {}))
+    learner["offload"] = Offload[learner.get("offload", "none")]
     learner["schedule"] = Schedule[learner.get("schedule", "constant")]
     algorithm = {"num_minibatches": 2} | options.get("algorithm", {})
     algorithm["kl_estimator"] = KlEstimator[algorithm.get("kl_estimator", "k3")]

@@ -52,6 +52,16 @@ def test_two_ranks_at_every_zero_stage_equal_one_process(
     assert_alike(replayed(tiny_model, recording, tmp_path / "out.json", 2, options), alone)
 
 
+@pytest.mark.parametrize(
+    ("stage", "offload"), [(1, "optimizer"), (2, "optimizer"), (3, "optimizer"), (3, "all")]
+)
+def test_what_lies_in_the_hosts_memory_is_updated_as_elsewhere(
+    stage: int, offload: str, alone: Any, tiny_model: Path, recording: Path, tmp_path: Path
+) -> None:
+    options = {"learner": {"zero_stage": stage, "offload": offload}}
+    assert_alike(replayed(tiny_model, recording, tmp_path / "out.json", 2, options), alone)
+
+
 def test_gradient_checkpointing_under_zero_3_changes_nothing(
     alone: Any, tiny_model: Path, recording: Path, tmp_path: Path
 ) -> None:
@@ -59,8 +69,9 @@ def test_gradient_checkpointing_under_zero_3_changes_nothing(
     assert_alike(replayed(tiny_model, recording, tmp_path / "out.json", 2, options), alone)
 
 
+@pytest.mark.parametrize("learner", [{}, {"offload": "all"}])
 def test_partitioned_reference_model_gives_the_divergence_of_a_whole_one(
-    tiny_tied_model: Path, recording: Path, tmp_path: Path
+    learner: dict[str, Any], tiny_tied_model: Path, recording: Path, tmp_path: Path
 ) -> None:
     algorithm = {"kl_coefficient": 0.1, "kl_estimator": "k2"}
     whole, spread = (
@@ -69,9 +80,9 @@ def test_partitioned_reference_model_gives_the_divergence_of_a_whole_one(
             recording,
             tmp_path / f"{ranks}.json",
             ranks,
-            {"learner": {"zero_stage": stage}, "algorithm": algorithm},
+            {"learner": settings, "algorithm": algorithm},
         )
-        for ranks, stage in ((1, 0), (2, 3))
+        for ranks, settings in ((1, {"zero_stage": 0}), (2, {"zero_stage": 3} | learner))
     )
     assert_alike(spread, whole)
     assert whole["metrics"][0]["kl"] < whole["metrics"][4]["kl"]
