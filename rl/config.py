@@ -346,6 +346,9 @@ class LearnerConfig:
     max_grad_norm: float = 1.0
     max_tokens_per_microbatch: int = 16384
     """Prompt and response tokens, padding included, of one forward pass on one rank."""
+    sequence_parallel: int = 1
+    """Neighbouring ranks that cut every sequence of their common micro-batches among them, by
+    DeepSpeed-Ulysses; such a micro-batch holds as many times the tokens of one rank."""
     logprob_chunk_tokens: int = 2048
     """Positions whose logits exist at once: peak memory is this times the vocabulary."""
     gradient_checkpointing: bool = False
@@ -373,6 +376,11 @@ class LearnerConfig:
             found.append(f"learner.learning_rate={self.learning_rate}: set learner.learning_rate>0")
         if self.max_tokens_per_microbatch < 1:
             found.append("learner.max_tokens_per_microbatch: set it to 1 or more")
+        if self.sequence_parallel < 1:
+            found.append(
+                f"learner.sequence_parallel={self.sequence_parallel}: set it to 1 (sequences stay "
+                "whole) or more"
+            )
         if self.lora.rank and self.zero_stage == 3:
             found.append(
                 f"learner.lora.rank={self.lora.rank} with learner.zero_stage=3: merged weights are "

@@ -20,7 +20,7 @@ from rl.cli.rollout_problems import (
     cut_and_tree_problems,
     truncated_ppo_problems,
 )
-from rl.config import ConstantLimitConfig, RunConfig, SamplingFilter
+from rl.config import ActorCriticConfig, ConstantLimitConfig, RunConfig, SamplingFilter
 from rl.limits.palu import PaluConfig
 from rl.run.config import GuardAction
 from rollout.config import Placement, RecordingConfig, Speculation, VllmConfig
@@ -55,7 +55,8 @@ def run_problems(config: RunConfig, machine: Machine) -> list[str]:
         _draft_model,
     ):
         found += check(config)
-    return found + _placement(config, machine) + (_folder(config) if machine.rank == 0 else [])
+    found += _sequence_parallel(config, machine) + _placement(config, machine)
+    return found + (_folder(config) if machine.rank == 0 else [])
 
 
 def model_folder(path: str) -> Path | None:
@@ -357,6 +358,37 @@ def _draft_model(config: RunConfig) -> list[str]:
             f"{config.rollout.max_prompt_tokens} plus limit.max_response_tokens="
             f"{config.limit.max_response_tokens}, and one long answer would end drafting for all; "
             f"lower either until they sum to {positions}, or set another draft model"
+        )
+    return found
+
+
+def _sequence_parallel(config: RunConfig, machine: Machine) -> list[str]:
+    """What cut sequences exclude: whatever needs a row's hidden states in one place."""
+    size = config.learner.sequence_parallel
+    if size <= 1:
+        return []
+    given, whole = f"learner.sequence_parallel={size}", "learner.sequence_parallel=1"
+    found = []
+    if machine.num_learners % size:
+        found.append(
+            f"{given} with {machine.num_learners} learner process(es), which are not groups of "
+            f"{size}; set --nproc-per-node to a multiple of {size}, or {whole}"
+        )
+    if isinstance(config.algorithm, ActorCriticConfig):
+        found.append(
+            f"{given} with algorithm={option_name('algorithm', config.algorithm)}: its critic "
+            f"reads whole sequences; set another algorithm, or {whole}"
+        )
+    if isinstance(config.allocation, GvmConfig):
+        found.append(
+            f"{given} with allocation=gvm: gradient norms are read off whole responses; set "
+            f"allocation=uniform, or {whole}"
+        )
+    if config.learner.draft_model.learning_rate:
+        found.append(
+            f"{given} with learner.draft_model.learning_rate="
+            f"{config.learner.draft_model.learning_rate}: the draft model learns from the policy's "
+            f"states of whole sequences; set learner.draft_model.learning_rate=0, or {whole}"
         )
     return found
 

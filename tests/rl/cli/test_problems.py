@@ -21,6 +21,7 @@ from rewards.length.sigmoid import SigmoidConfig
 from rl.algorithms.config import A3poConfig, TruncatedConfig
 from rl.algorithms.grpo import GrpoConfig
 from rl.algorithms.o1_pruner import O1PrunerCodeConfig, O1PrunerConfig
+from rl.algorithms.ppo import PpoConfig
 from rl.algorithms.tppo import TPpoConfig
 from rl.allocation.config import GvmConfig, VarianceConfig
 from rl.cli.machine import Machine
@@ -475,6 +476,29 @@ def test_only_gvm_reads_the_whole_output_matrix() -> None:
     [found] = run_problems(gvm, CPU)
     assert found.startswith("allocation=gvm with learner.zero_stage=3: gradient norms")
     assert run_problems(replace(gvm, allocation=VarianceConfig()), CPU) == []
+
+
+def test_cut_sequences_need_groups_of_ranks_that_fill_the_learner() -> None:
+    cut = replace(RIGHT, learner=LearnerConfig(sequence_parallel=2))
+    assert run_problems(cut, gpus(4, learners=2)) == []
+    [found] = run_problems(cut, gpus(8, learners=3))
+    assert found.startswith("learner.sequence_parallel=2 with 3 learner process(es), which are not")
+    [found] = run_problems(replace(RIGHT, learner=LearnerConfig(sequence_parallel=0)), CPU)
+    assert found.startswith("learner.sequence_parallel=0: set it to 1 (sequences stay whole)")
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (replace(RIGHT, algorithm=PpoConfig()), "with algorithm=ppo: its critic reads whole "),
+        (replace(RIGHT, allocation=GvmConfig()), "with allocation=gvm: gradient norms are read"),
+        (learning(drafting("lab:short_tied")), "with learner.draft_model.learning_rate=0.0001: "),
+    ],
+)
+def test_what_reads_whole_sequences_excludes_cut_ones(config: RunConfig, said: str) -> None:
+    cut = replace(config, learner=replace(config.learner, sequence_parallel=2))
+    [found] = run_problems(cut, replace(CPU, num_local_learners=2, num_learners=2))
+    assert found.startswith(f"learner.sequence_parallel=2 {said}")
 
 
 @pytest.mark.parametrize(

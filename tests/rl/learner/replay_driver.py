@@ -85,7 +85,7 @@ def replay(group: LearnerGroup, steps: Work, config: RunConfig) -> dict[str, Any
     rows = [row for minibatch in steps[-1] for row in minibatch]
     logprobs = [array.tolist() for array in group.logprobs(rows)]
     found = {"metrics": metrics, "logprobs": logprobs, "gradient_norms": []}
-    if config.learner.zero_stage < 3:
+    if config.learner.zero_stage < 3 and config.learner.sequence_parallel == 1:
         found["gradient_norms"] = group.gradient_norms(rows)
     if config.algorithm.needs_reference:
         found["reference"] = [array.tolist() for array in group.reference_logprobs(rows)]
