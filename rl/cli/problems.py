@@ -53,10 +53,22 @@ def run_problems(config: RunConfig, machine: Machine) -> list[str]:
         _model,
         _context,
         _draft_model,
+        _sequence_parallel,
     ):
         found += check(config)
-    found += _sequence_parallel(config, machine) + _placement(config, machine)
-    return found + (_folder(config) if machine.rank == 0 else [])
+    return found + _placement(config, machine) + (_folder(config) if machine.rank == 0 else [])
+
+
+def group_problems(config: RunConfig, machine: Machine) -> list[str]:
+    """What is wrong with the number of learner processes, for those commands that have them all."""
+    size = config.learner.sequence_parallel
+    if machine.num_learners % size == 0:
+        return []
+    return [
+        f"learner.sequence_parallel={size} with {machine.num_learners} learner process(es), which "
+        f"are not groups of {size}; set --nproc-per-node to a multiple of {size}, or "
+        "learner.sequence_parallel=1"
+    ]
 
 
 def model_folder(path: str) -> Path | None:
@@ -362,18 +374,13 @@ def _draft_model(config: RunConfig) -> list[str]:
     return found
 
 
-def _sequence_parallel(config: RunConfig, machine: Machine) -> list[str]:
+def _sequence_parallel(config: RunConfig) -> list[str]:
     """What cut sequences exclude: whatever needs a row's hidden states in one place."""
     size = config.learner.sequence_parallel
     if size <= 1:
         return []
     given, whole = f"learner.sequence_parallel={size}", "learner.sequence_parallel=1"
     found = []
-    if machine.num_learners % size:
-        found.append(
-            f"{given} with {machine.num_learners} learner process(es), which are not groups of "
-            f"{size}; set --nproc-per-node to a multiple of {size}, or {whole}"
-        )
     if isinstance(config.algorithm, ActorCriticConfig):
         found.append(
             f"{given} with algorithm={option_name('algorithm', config.algorithm)}: its critic "

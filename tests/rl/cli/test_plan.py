@@ -87,6 +87,14 @@ def test_plan_of_a_wrong_recipe_exits_with_2(capsys: pytest.CaptureFixture[str])
     assert "overlap on 4 GPUs" in capsys.readouterr().err
 
 
+def test_plan_counts_the_processes_that_cut_sequences(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["plan", str(LARGE), "--gpus", "8", "learner.sequence_parallel=2", "--nproc-per-node"]
+    with pytest.raises(SystemExit) as stop:
+        main([*asked, "3"])
+    assert stop.value.code == 2
+    assert "learner.sequence_parallel=2 with 3 learner process(es)" in capsys.readouterr().err
+
+
 def test_command_says_which_option_it_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["plan", str(QUICKSTART), "--gpu", "4", "--what"])

@@ -25,7 +25,7 @@ from rl.algorithms.ppo import PpoConfig
 from rl.algorithms.tppo import TPpoConfig
 from rl.allocation.config import GvmConfig, VarianceConfig
 from rl.cli.machine import Machine
-from rl.cli.problems import context_tokens, model_folder, run_problems
+from rl.cli.problems import context_tokens, group_problems, model_folder, run_problems
 from rl.config import (
     ConstantLimitConfig,
     DraftLearnerConfig,
@@ -478,10 +478,11 @@ def test_only_gvm_reads_the_whole_output_matrix() -> None:
     assert run_problems(replace(gvm, allocation=VarianceConfig()), CPU) == []
 
 
-def test_cut_sequences_need_groups_of_ranks_that_fill_the_learner() -> None:
+def test_learner_processes_are_whole_groups_that_cut_sequences() -> None:
     cut = replace(RIGHT, learner=LearnerConfig(sequence_parallel=2))
-    assert run_problems(cut, gpus(4, learners=2)) == []
-    [found] = run_problems(cut, gpus(8, learners=3))
+    assert run_problems(cut, CPU) == []
+    assert group_problems(cut, gpus(8, learners=4)) == []
+    [found] = group_problems(cut, gpus(8, learners=3))
     assert found.startswith("learner.sequence_parallel=2 with 3 learner process(es), which are not")
     [found] = run_problems(replace(RIGHT, learner=LearnerConfig(sequence_parallel=0)), CPU)
     assert found.startswith("learner.sequence_parallel=0: set it to 1 (sequences stay whole)")
@@ -497,7 +498,7 @@ def test_cut_sequences_need_groups_of_ranks_that_fill_the_learner() -> None:
 )
 def test_what_reads_whole_sequences_excludes_cut_ones(config: RunConfig, said: str) -> None:
     cut = replace(config, learner=replace(config.learner, sequence_parallel=2))
-    [found] = run_problems(cut, replace(CPU, num_local_learners=2, num_learners=2))
+    [found] = run_problems(cut, CPU)
     assert found.startswith(f"learner.sequence_parallel=2 {said}")
 
 
