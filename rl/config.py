@@ -56,6 +56,16 @@ class Schedule(Enum):
     cosine = "cosine"
 
 
+class Offload(Enum):
+    """What ZeRO keeps in the host's memory, where it does not take a device's."""
+
+    none = "none"
+    optimizer = "optimizer"
+    """Adam's state and the fp32 weights; the step itself runs on the host (ZeRO-Offload)."""
+    all = "all"
+    """The parameters too, fetched layer by layer (ZeRO-Infinity); at stage 3."""
+
+
 class TrackerMode(Enum):
     """Weights & Biases: `auto` is online with a key and offline without."""
 
@@ -330,6 +340,8 @@ class LearnerConfig:
 
     zero_stage: int = 2
     """DeepSpeed ZeRO stage: 0 none, 1 optimizer, 2 gradients, 3 parameters are sharded."""
+    offload: Offload = Offload.none
+    """What of each rank's shard lies in the host's memory; see docs/scaling.md for its price."""
     learning_rate: float = 1e-6
     schedule: Schedule = Schedule.constant
     warmup_steps: int = 0
@@ -344,6 +356,9 @@ class LearnerConfig:
     prompt of a group, segments of a tree) is computed once. On GPUs by FlexAttention; on the CPU
     each pass of L tokens computes L^2 scores and holds a mask of as many, so it pays there where
     `max_tokens_per_microbatch` is about a group. Critic and draft model read padded rows."""
+    sequence_parallel: int = 1
+    """Neighbouring ranks that cut every sequence of their common micro-batches among them, by
+    DeepSpeed-Ulysses; such a micro-batch holds as many times the tokens of one rank."""
     logprob_chunk_tokens: int = 2048
     """Positions whose logits exist at once: peak memory is this times the vocabulary."""
     gradient_checkpointing: bool = False
@@ -356,10 +371,32 @@ class LearnerConfig:
         found = []
         if self.zero_stage not in (0, 1, 2, 3):
             found.append(f"learner.zero_stage={self.zero_stage}: set 0, 1, 2 or 3")
+        if self.offload is Offload.optimizer and self.zero_stage == 0:
+            found.append(
+                "learner.offload=optimizer with learner.zero_stage=0: without ZeRO nothing is "
+                "offloaded; set learner.zero_stage to 1, 2 or 3, or learner.offload=none"
+            )
+        if self.offload is Offload.all and self.zero_stage != 3:
+            found.append(
+                f"learner.offload=all with learner.zero_stage={self.zero_stage}: below stage 3 "
+                "every rank computes with whole parameters; set learner.zero_stage=3 or "
+                "learner.offload=optimizer"
+            )
         if self.learning_rate <= 0:
             found.append(f"learner.learning_rate={self.learning_rate}: set learner.learning_rate>0")
         if self.max_tokens_per_microbatch < 1:
             found.append("learner.max_tokens_per_microbatch: set it to 1 or more")
+        if self.sequence_parallel < 1:
+            found.append(
+                f"learner.sequence_parallel={self.sequence_parallel}: set it to 1 (sequences stay "
+                "whole) or more"
+            )
+        if self.share_prefixes and self.sequence_parallel > 1:
+            found.append(
+                f"learner.sequence_parallel={self.sequence_parallel} with "
+                "learner.share_prefixes=true: rows that share prefixes are one sequence, and it is "
+                "not cut; set learner.sequence_parallel=1 or learner.share_prefixes=false"
+            )
         if self.lora.rank and self.zero_stage == 3:
             found.append(
                 f"learner.lora.rank={self.lora.rank} with learner.zero_stage=3: merged weights are "

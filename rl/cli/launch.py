@@ -15,6 +15,7 @@ from rl.cli.compose import Composed, compose
 from rl.cli.hub import hub_problem
 from rl.cli.installed import engine_problem
 from rl.cli.machine import Machine, this_machine
+from rl.cli.problems import group_problems
 from rl.cli.recipe import RecipeError, show
 from rl.cli.resume import resumed
 from rl.cli.threads import set_learner_threads
@@ -84,14 +85,16 @@ def refuse(recipe: Path, error: RecipeError, machine: Machine) -> None:
 def _checked(recipe: Path, overrides: Sequence[str], machine: Machine) -> Composed:
     path, overrides = resumed(recipe, overrides)
     composed = compose(path, overrides, machine)
+    if problems := group_problems(composed.config, machine):
+        raise RecipeError(problems)
     if machine.rank == 0:
         config = composed.config
-        problems = (
+        services = (
             engine_problem(config.rollout),
             hub_problem(config.model),
             key_problem(config.log.wandb),
         )
-        if found := [problem for problem in problems if problem]:
+        if found := [problem for problem in services if problem]:
             raise RecipeError(found)
     return composed
 

@@ -9,6 +9,7 @@ from rl.cli import bench, dpo, export, merge, pairs, record, report, reward_chec
 from rl.cli.compose import compose
 from rl.cli.launch import launch, refuse
 from rl.cli.machine import this_machine
+from rl.cli.problems import group_problems
 from rl.cli.recipe import RecipeError
 
 
@@ -43,6 +44,8 @@ def plan(asked: argparse.Namespace) -> int:
     machine = this_machine(num_gpus=asked.gpus, num_learners=asked.nproc_per_node)
     try:
         composed = compose(asked.recipe, asked.overrides, machine)
+        if problems := group_problems(composed.config, machine):
+            raise RecipeError(problems)
     except RecipeError as error:
         refuse(asked.recipe, error, machine)
         return 2

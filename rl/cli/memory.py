@@ -7,7 +7,7 @@ and parameters from stage 3.
 from dataclasses import dataclass, fields
 
 from rl.cli.shapes import Shapes
-from rl.config import LearnerConfig
+from rl.config import LearnerConfig, Offload
 
 FP32 = 4
 LOGIT_COPIES = 3
@@ -63,6 +63,17 @@ def learner_memory(
         ),
         logits=logit_bytes(shapes, learner.logprob_chunk_tokens),
     )
+
+
+def host_bytes(memory: LearnerMemory, offload: Offload) -> float:
+    """How much of `memory` lies in the host's: with Adam's state, the gradients that it steps on.
+
+    A critic's and a reference's share, and the pieces that come back for a layer, are not counted.
+    """
+    if offload is Offload.none:
+        return 0.0
+    states = memory.gradients + memory.optimizer
+    return states + memory.parameters if offload is Offload.all else states
 
 
 def optimizer_bytes(shapes: Shapes) -> int:

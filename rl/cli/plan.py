@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from rl.cli.machine import Machine, chosen_placement
-from rl.cli.memory import LearnerMemory, engine_weight_bytes, learner_memory
+from rl.cli.memory import LearnerMemory, engine_weight_bytes, host_bytes, learner_memory
 from rl.cli.model_folder import draft_model_path
 from rl.cli.options import option_name
 from rl.cli.recipe import show
 from rl.cli.shapes import Shapes, model_shapes
 from rl.cli.threads import learner_threads
-from rl.config import ActorCriticConfig, RunConfig
+from rl.config import ActorCriticConfig, LearnerConfig, RunConfig
 from rollout.config import Placement, TransformersConfig, VllmConfig
 
 GIB = 2**30
@@ -98,8 +98,15 @@ def _rows(config: RunConfig, machine: Machine, shapes: Shapes) -> list[Row]:
     )
     placement = placement_of(config, machine)
     kind = "cpu" if placement is Placement.cpu and not machine.num_gpus else "gpu"
+    host = host_bytes(memory, config.learner.offload) if kind == "gpu" else 0.0
+    moved = f"; {_amount(host)} of these in the host's memory, left out of the sum" if host else ""
     rows = [
-        (_device(kind, rank), f"learner rank {rank}", _amount(memory.total), _parts(memory))
+        (
+            _device(kind, rank),
+            f"learner rank {rank}",
+            _amount(memory.total - host),
+            _parts(memory) + moved,
+        )
         for rank in range(machine.num_local_learners)
     ]
     return rows + _engine_rows(config, machine, shapes)
@@ -141,6 +148,17 @@ def _notes(config: RunConfig, shapes: Shapes) -> list[str]:
         f"activations: estimated for {config.learner.max_tokens_per_microbatch:,} tokens a forward "
         "pass; logits exist for "
         f"{config.learner.logprob_chunk_tokens:,} positions at a time",
+        *_cut(config.learner),
+    ]
+
+
+def _cut(learner: LearnerConfig) -> list[str]:
+    size = learner.sequence_parallel
+    if size == 1:
+        return []
+    return [
+        f"sequences: cut over {size} learner processes, which pass up to "
+        f"{size * learner.max_tokens_per_microbatch:,} tokens forward together"
     ]
 
 

@@ -18,7 +18,7 @@ from rl.cli.rollout_problems import (
     cut_and_tree_problems,
     truncated_ppo_problems,
 )
-from rl.config import ConstantLimitConfig, RunConfig, SamplingFilter
+from rl.config import ActorCriticConfig, ConstantLimitConfig, RunConfig, SamplingFilter
 from rl.limits.palu import PaluConfig
 from rl.run.config import GuardAction
 from rollout.config import Placement, RecordingConfig, Speculation, VllmConfig
@@ -48,9 +48,22 @@ def run_problems(config: RunConfig, machine: Machine) -> list[str]:
         model_problems,
         context_problems,
         draft_model_problems,
+        _sequence_parallel,
     ):
         found += check(config)
     return found + _placement(config, machine) + (_folder(config) if machine.rank == 0 else [])
+
+
+def group_problems(config: RunConfig, machine: Machine) -> list[str]:
+    """What is wrong with the number of learner processes, for those commands that have them all."""
+    size = config.learner.sequence_parallel
+    if machine.num_learners % size == 0:
+        return []
+    return [
+        f"learner.sequence_parallel={size} with {machine.num_learners} learner process(es), which "
+        f"are not groups of {size}; set --nproc-per-node to a multiple of {size}, or "
+        "learner.sequence_parallel=1"
+    ]
 
 
 def _sizes(config: RunConfig) -> list[str]:
@@ -223,6 +236,32 @@ def _replay(config: RunConfig) -> list[str]:
     if not isinstance(config.limit, ConstantLimitConfig):
         found.append(
             "rollout=replay holds answers of one limit, and this limit changes; set limit=constant"
+        )
+    return found
+
+
+def _sequence_parallel(config: RunConfig) -> list[str]:
+    """What cut sequences exclude: whatever needs a row's hidden states in one place."""
+    size = config.learner.sequence_parallel
+    if size <= 1:
+        return []
+    given, whole = f"learner.sequence_parallel={size}", "learner.sequence_parallel=1"
+    found = []
+    if isinstance(config.algorithm, ActorCriticConfig):
+        found.append(
+            f"{given} with algorithm={option_name('algorithm', config.algorithm)}: its critic "
+            f"reads whole sequences; set another algorithm, or {whole}"
+        )
+    if isinstance(config.allocation, GvmConfig):
+        found.append(
+            f"{given} with allocation=gvm: gradient norms are read off whole responses; set "
+            f"allocation=uniform, or {whole}"
+        )
+    if config.learner.draft_model.learning_rate:
+        found.append(
+            f"{given} with learner.draft_model.learning_rate="
+            f"{config.learner.draft_model.learning_rate}: the draft model learns from the policy's "
+            f"states of whole sequences; set learner.draft_model.learning_rate=0, or {whole}"
         )
     return found
 

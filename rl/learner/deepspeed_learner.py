@@ -48,6 +48,7 @@ from rl.learner.process_group import Ranks
 from rl.learner.publish import Publisher
 from rl.learner.rng import read_generators, seed_generators, write_generators
 from rl.learner.schedule import learning_rate
+from rl.learner.sequence_parallel import SlicedPolicy, open_sequence_group
 from rl.learner.statistics import reduced
 from rl.learner.universal import load_engine
 from rl.learner.weights import (
@@ -91,6 +92,8 @@ class DeepSpeedLearner:
         self._revision = config.model.revision
         self.ranks = ranks
         self._partitioned = config.learner.zero_stage == 3
+        size = config.learner.sequence_parallel
+        self._sequence_group = open_sequence_group(size) if size > 1 else None
         self._bucket_bytes = config.rollout.sync_bucket_mib * 2**20
         self._warmup = config.learner.warmup_steps * config.algorithm.num_minibatches
         self._num_updates = policy_steps(config) * config.algorithm.num_minibatches
@@ -140,6 +143,7 @@ class DeepSpeedLearner:
             norms.append(norm if kept else 0.0)
             num_masked += not kept
         total = sum(reduced(losses, dist.ReduceOp.SUM, self.ranks.device))
+        total /= self._settings.sequence_parallel  # the ranks of a group report one and the same
         return diagnostics.reduce(self.ranks.device) | {
             "loss": total / len(minibatches),
             "grad_norm": sum(norms) / len(norms),
@@ -285,7 +289,10 @@ class DeepSpeedLearner:
         chunk = self._settings.logprob_chunk_tokens
         if self._settings.share_prefixes:
             enable_shared_prefixes(model, self.ranks.device)
-        return Policy(model, rollout.temperature, rollout.top_p, chunk)
+        settings = (rollout.temperature, rollout.top_p, chunk)
+        if self._sequence_group is None:
+            return Policy(model, *settings)
+        return SlicedPolicy(model, *settings, self._sequence_group)
 
     def _load_reference(self, config: RunConfig) -> nn.Module | None:
         """A frozen copy of the initial policy; None when no KL is wanted or adapters can be off."""

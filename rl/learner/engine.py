@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rl.config import LearnerConfig
+from rl.config import LearnerConfig, Offload
 from rl.learner.model import decay_groups
 
 
@@ -16,9 +16,11 @@ def deepspeed_config(learner: LearnerConfig, dtype: str) -> dict[str, Any]:
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
         "gradient_clipping": learner.max_grad_norm,
-        "zero_optimization": {"stage": learner.zero_stage},
-        # Any torch optimizer is one that DeepSpeed has not tested.
+        "zero_optimization": {"stage": learner.zero_stage} | offloaded(learner.offload),
+        # Any torch optimizer is one that DeepSpeed has not tested, offloaded or not. Its own, for
+        # the host, is compiled when it is made; torch's fused AdamW runs on the host too.
         "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
         "steps_per_print": None,
     }
     if dtype == "bfloat16":
@@ -27,6 +29,16 @@ def deepspeed_config(learner: LearnerConfig, dtype: str) -> dict[str, Any]:
         # Without ZeRO, DeepSpeed only accumulates in the parameters' own precision.
         config["data_types"] = {"grad_accum_dtype": "fp32"}
     return config
+
+
+def offloaded(offload: Offload) -> dict[str, Any]:
+    """What DeepSpeed keeps in the host's memory; arXiv:2101.06840 (all: arXiv:2104.07857)."""
+    parts = {
+        Offload.none: [],
+        Offload.optimizer: ["offload_optimizer"],
+        Offload.all: ["offload_optimizer", "offload_param"],
+    }
+    return {part: {"device": "cpu"} for part in parts[offload]}
 
 
 def train_engine(model: nn.Module, learner: LearnerConfig, dtype: str) -> Any:

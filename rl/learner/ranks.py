@@ -52,7 +52,8 @@ class LearnerGroup:
 
     def __init__(self, learner: DeepSpeedLearner, config: RunConfig, ranks: Ranks) -> None:
         self._learner = learner
-        self._max_tokens = config.learner.max_tokens_per_microbatch
+        self._group_size = config.learner.sequence_parallel
+        self._max_tokens = config.learner.max_tokens_per_microbatch * self._group_size
         self._share_prefixes = config.learner.share_prefixes
         self._num_ranks = ranks.world_size
         self._channel = open_channel(ranks)
@@ -176,8 +177,10 @@ class LearnerGroup:
         return in_order(sizes, plan, gathered)
 
     def _plan(self, rows: Sequence[TokenRow]) -> list[MicroBatches]:
+        """Row numbers for every rank; those that cut sequences together have the same."""
         lengths = [row.num_tokens for row in rows]
-        return plan_microbatches(lengths, self._num_ranks, self._max_tokens)
+        plans = plan_microbatches(lengths, self._num_ranks // self._group_size, self._max_tokens)
+        return [plan for plan in plans for _ in range(self._group_size)]
 
     def _plan_policy(self, rows: Sequence[Row]) -> list[MicroBatches]:
         """As `_plan`, for what the policy reads."""

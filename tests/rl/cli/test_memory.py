@@ -10,12 +10,13 @@ import pytest
 from rl.cli.memory import (
     activation_bytes,
     engine_weight_bytes,
+    host_bytes,
     learner_memory,
     logit_bytes,
     lora_parameters,
 )
 from rl.cli.shapes import Shapes
-from rl.config import LearnerConfig, LoraConfig
+from rl.config import LearnerConfig, LoraConfig, Offload
 
 FP32 = Shapes(
     num_parameters=1000,
@@ -64,6 +65,16 @@ def test_a_critic_is_a_second_model_that_trains(stage: int, critic: int) -> None
     memory = learner_memory(FP32, learner, 2, with_reference=False, with_critic=True)
     assert memory.critic == critic
     assert memory.gradients < memory.critic
+
+
+@pytest.mark.parametrize(
+    ("offload", "host"), [(Offload.none, 0), (Offload.optimizer, 6000), (Offload.all, 8000)]
+)
+def test_the_host_takes_states_and_then_parameters(offload: Offload, host: int) -> None:
+    """Two ranks at stage 3 hold 2,000 of parameters, 2,000 of gradients and 4,000 of Adam each."""
+    learner = LearnerConfig(zero_stage=3)
+    memory = learner_memory(FP32, learner, 2, with_reference=False, with_critic=False)
+    assert host_bytes(memory, offload) == host
 
 
 def test_total_is_the_sum_of_the_parts() -> None:

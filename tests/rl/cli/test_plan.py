@@ -55,6 +55,21 @@ def test_engine_in_the_learners_process_is_planned_there() -> None:
         assert ["engine, in learner rank 0" in row for row in rows] == [False, True]
 
 
+def test_what_is_offloaded_is_not_a_devices() -> None:
+    """1,777.1M parameters on four ranks: 2 bytes of weights, 4 of gradients, 12 of Adam each."""
+    config = compose(LARGE, ["learner.zero_stage=3", "learner.offload=all"], EIGHT).config
+    [row] = [x for x in plan_text(LARGE, config, EIGHT).splitlines() if "learner rank 0" in x]
+    assert "  11.5 GiB  " in row
+    assert row.endswith("; 7.4 GiB of these in the host's memory, left out of the sum")
+
+
+def test_learners_that_cut_sequences_have_twice_the_tokens_in_common() -> None:
+    config = compose(LARGE, ["learner.sequence_parallel=2"], EIGHT).config
+    assert plan_text(LARGE, config, EIGHT).splitlines()[-1] == (
+        "sequences: cut over 2 learner processes, which pass up to 65,536 tokens forward together"
+    )
+
+
 def test_plan_of_a_wrong_recipe_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(
@@ -70,6 +85,14 @@ def test_plan_of_a_wrong_recipe_exits_with_2(capsys: pytest.CaptureFixture[str])
         )
     assert stop.value.code == 2
     assert "overlap on 4 GPUs" in capsys.readouterr().err
+
+
+def test_plan_counts_the_processes_that_cut_sequences(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["plan", str(LARGE), "--gpus", "8", "learner.sequence_parallel=2", "--nproc-per-node"]
+    with pytest.raises(SystemExit) as stop:
+        main([*asked, "3"])
+    assert stop.value.code == 2
+    assert "learner.sequence_parallel=2 with 3 learner process(es)" in capsys.readouterr().err
 
 
 def test_command_says_which_option_it_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:

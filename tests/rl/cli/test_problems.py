@@ -21,16 +21,18 @@ from rewards.length.sigmoid import SigmoidConfig
 from rl.algorithms.config import A3poConfig, TruncatedConfig
 from rl.algorithms.grpo import GrpoConfig
 from rl.algorithms.o1_pruner import O1PrunerCodeConfig, O1PrunerConfig
+from rl.algorithms.ppo import PpoConfig
 from rl.algorithms.tppo import TPpoConfig
 from rl.allocation.config import GvmConfig, VarianceConfig
 from rl.cli.machine import Machine
 from rl.cli.model_folder import context_tokens, model_folder
-from rl.cli.problems import run_problems
+from rl.cli.problems import group_problems, run_problems
 from rl.config import (
     ConstantLimitConfig,
     DraftLearnerConfig,
     EvaluationConfig,
     LearnerConfig,
+    Offload,
     OversamplingConfig,
     RunConfig,
     RunSection,
@@ -475,3 +477,40 @@ def test_only_gvm_reads_the_whole_output_matrix() -> None:
     [found] = run_problems(gvm, CPU)
     assert found.startswith("allocation=gvm with learner.zero_stage=3: gradient norms")
     assert run_problems(replace(gvm, allocation=VarianceConfig()), CPU) == []
+
+
+def test_learner_processes_are_whole_groups_that_cut_sequences() -> None:
+    cut = replace(RIGHT, learner=LearnerConfig(sequence_parallel=2))
+    assert run_problems(cut, CPU) == []
+    assert group_problems(cut, gpus(8, learners=4)) == []
+    [found] = group_problems(cut, gpus(8, learners=3))
+    assert found.startswith("learner.sequence_parallel=2 with 3 learner process(es), which are not")
+    [found] = run_problems(replace(RIGHT, learner=LearnerConfig(sequence_parallel=0)), CPU)
+    assert found.startswith("learner.sequence_parallel=0: set it to 1 (sequences stay whole)")
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (replace(RIGHT, algorithm=PpoConfig()), "with algorithm=ppo: its critic reads whole "),
+        (replace(RIGHT, allocation=GvmConfig()), "with allocation=gvm: gradient norms are read"),
+        (learning(drafting("lab:short_tied")), "with learner.draft_model.learning_rate=0.0001: "),
+        (replace(RIGHT, learner=LearnerConfig(share_prefixes=True)), "with learner.share_prefixes"),
+    ],
+)
+def test_what_reads_whole_sequences_excludes_cut_ones(config: RunConfig, said: str) -> None:
+    cut = replace(config, learner=replace(config.learner, sequence_parallel=2))
+    [found] = run_problems(cut, CPU)
+    assert found.startswith(f"learner.sequence_parallel=2 {said}")
+
+
+@pytest.mark.parametrize(
+    ("offload", "stages"),
+    [(Offload.none, (0, 1, 2, 3)), (Offload.optimizer, (1, 2, 3)), (Offload.all, (3,))],
+)
+def test_zero_offloads_what_its_stage_shards(offload: Offload, stages: tuple[int, ...]) -> None:
+    for stage in range(4):
+        learner = LearnerConfig(zero_stage=stage, offload=offload)
+        found = run_problems(replace(RIGHT, learner=learner), CPU)
+        assert bool(found) == (stage not in stages)
+        assert all(text.startswith(f"learner.offload={offload.value} with ") for text in found)

@@ -22,6 +22,7 @@ from rl.config import (
     KlEstimator,
     LearnerConfig,
     LoraConfig,
+    Offload,
     RunConfig,
     Schedule,
 )
@@ -54,6 +55,7 @@ def run_config(options: dict[str, Any]) -> RunConfig:
     learner |= options.get("learner", {})
     learner["lora"] = LoraConfig(**learner.get("lora", {}))
     learner["draft_model"] = DraftLearnerConfig(**learner.get("draft_model", {}))
+    learner["offload"] = Offload[learner.get("offload", "none")]
     learner["schedule"] = Schedule[learner.get("schedule", "constant")]
     algorithm = {"num_minibatches": 2} | options.get("algorithm", {})
     algorithm["kl_estimator"] = KlEstimator[algorithm.get("kl_estimator", "k3")]
@@ -87,7 +89,7 @@ def replay(group: LearnerGroup, steps: Work, config: RunConfig) -> dict[str, Any
     rows = [row for minibatch in steps[-1] for row in minibatch]
     logprobs = [array.tolist() for array in group.logprobs(rows)]
     found = {"metrics": metrics, "logprobs": logprobs, "gradient_norms": []}
-    if config.learner.zero_stage < 3:
+    if config.learner.zero_stage < 3 and config.learner.sequence_parallel == 1:
         found["gradient_norms"] = group.gradient_norms(rows)
     if config.algorithm.needs_reference:
         found["reference"] = [array.tolist() for array in group.reference_logprobs(rows)]

@@ -81,6 +81,40 @@ def test_two_ranks_that_share_prefixes_equal_one_process_that_pads(
     assert first["shared_share"] > 0.2
 
 
+@pytest.mark.parametrize(
+    ("stage", "offload"), [(1, "optimizer"), (2, "optimizer"), (3, "optimizer"), (3, "all")]
+)
+def test_what_lies_in_the_hosts_memory_is_updated_as_elsewhere(
+    stage: int, offload: str, alone: Any, tiny_model: Path, recording: Path, tmp_path: Path
+) -> None:
+    options = {"learner": {"zero_stage": stage, "offload": offload}}
+    assert_alike(replayed(tiny_model, recording, tmp_path / "out.json", 2, options), alone)
+
+
+@pytest.mark.parametrize(
+    ("num_ranks", "learner"),
+    [
+        (2, {"zero_stage": 0}),
+        (2, {"zero_stage": 2, "gradient_checkpointing": True}),
+        # Two groups, with rows of their own.
+        (4, {"zero_stage": 3, "gradient_checkpointing": True}),
+    ],
+)
+def test_sequences_that_pairs_of_ranks_cut_give_the_update_of_whole_ones(
+    num_ranks: int,
+    learner: dict[str, Any],
+    alone: Any,
+    tiny_model: Path,
+    recording: Path,
+    tmp_path: Path,
+) -> None:
+    options = {"learner": learner | {"sequence_parallel": 2}}
+    cut = replayed(tiny_model, recording, tmp_path / "out.json", num_ranks, options)
+    assert_alike(cut, alone)
+    for ours, theirs in zip(cut["metrics"], alone["metrics"], strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-6)
+
+
 def test_gradient_checkpointing_under_zero_3_changes_nothing(
     alone: Any, tiny_model: Path, recording: Path, tmp_path: Path
 ) -> None:
@@ -88,8 +122,9 @@ def test_gradient_checkpointing_under_zero_3_changes_nothing(
     assert_alike(replayed(tiny_model, recording, tmp_path / "out.json", 2, options), alone)
 
 
+@pytest.mark.parametrize("learner", [{}, {"sequence_parallel": 2, "offload": "all"}])
 def test_partitioned_reference_model_gives_the_divergence_of_a_whole_one(
-    tiny_tied_model: Path, recording: Path, tmp_path: Path
+    learner: dict[str, Any], tiny_tied_model: Path, recording: Path, tmp_path: Path
 ) -> None:
     algorithm = {"kl_coefficient": 0.1, "kl_estimator": "k2"}
     whole, spread = (
@@ -98,9 +133,9 @@ def test_partitioned_reference_model_gives_the_divergence_of_a_whole_one(
             recording,
             tmp_path / f"{ranks}.json",
             ranks,
-            {"learner": {"zero_stage": stage}, "algorithm": algorithm},
+            {"learner": settings, "algorithm": algorithm},
         )
-        for ranks, stage in ((1, 0), (2, 3))
+        for ranks, settings in ((1, {"zero_stage": 0}), (2, {"zero_stage": 3} | learner))
     )
     assert_alike(spread, whole)
     assert whole["metrics"][0]["kl"] < whole["metrics"][4]["kl"]
