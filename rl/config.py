@@ -353,9 +353,10 @@ class LearnerConfig:
     """Prompt and response tokens, padding included, of one forward pass on one rank."""
     share_prefixes: bool = False
     """Lay the policy's rows out as one sequence without padding, in which what they share (the
-    prompt of a group, segments of a tree) is computed once. On GPUs by FlexAttention; on the CPU
-    each pass of L tokens computes L^2 scores and holds a mask of as many, so it pays there where
-    `max_tokens_per_microbatch` is about a group. Critic and draft model read padded rows."""
+    prompt of a group, segments of a tree) is computed once. On GPUs by FlexAttention; on the CPU a
+    pass of L tokens computes L^2 scores and holds a mask of as many: it pays there for prompts that
+    are longer than responses, a group a pass (`max_tokens_per_microbatch`). Critic and draft model
+    read padded rows."""
     sequence_parallel: int = 1
     """Neighbouring ranks that cut every sequence of their common micro-batches among them, by
     DeepSpeed-Ulysses; such a micro-batch holds as many times the tokens of one rank."""
