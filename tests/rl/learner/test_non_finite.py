@@ -25,8 +25,8 @@ def steps(recording: Path) -> Work:
     return read_steps(recording)
 
 
-def learner(model: Path, ranks: Ranks, stage: int) -> LearnerGroup:
-    config = run_config({"learner": {"zero_stage": stage}})
+def learner(model: Path, ranks: Ranks, stage: int, offload: str = "none") -> LearnerGroup:
+    config = run_config({"learner": {"zero_stage": stage, "offload": offload}})
     return LearnerGroup(DeepSpeedLearner(config, str(model), ranks), config, ranks)
 
 
@@ -37,12 +37,15 @@ def spoiled(rows: list[Row], advantage: float) -> list[Row]:
     return [replace(rows[0], advantages=advantages), *rows[1:]]
 
 
-@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    ("stage", "offload"),
+    [(0, "none"), (1, "none"), (2, "none"), (3, "none"), (2, "optimizer"), (3, "all")],
+)
 @pytest.mark.parametrize("advantage", [np.nan, np.inf])
 def test_an_update_with_a_bad_gradient_is_left_out(
-    stage: int, advantage: float, tiny_model: Path, ranks: Ranks, steps: Work
+    stage: int, offload: str, advantage: float, tiny_model: Path, ranks: Ranks, steps: Work
 ) -> None:
-    clean, hit = (learner(tiny_model, ranks, stage) for _ in range(2))
+    clean, hit = (learner(tiny_model, ranks, stage, offload) for _ in range(2))
     before = clean.update(steps[0])
     assert hit.update(steps[0]) == before
     bad = hit.update([spoiled(rows, advantage) for rows in steps[1]])
