@@ -31,7 +31,11 @@ def exercised(model: Path, recording: Path, folder: Path, ranks: int, **options:
         (2, {"learner": {"zero_stage": 2, "lora": {"rank": 4, "dropout": 0.2}}}),
         (2, {"learner": {"zero_stage": 3}}),
         (2, {"learner": {"zero_stage": 1}, "dtype": "bfloat16"}),
-        (2, {"learner": {"zero_stage": 2, "offload": "optimizer"}, "dtype": "bfloat16"}),
+        pytest.param(
+            2,
+            {"learner": {"zero_stage": 2, "offload": "optimizer"}, "dtype": "bfloat16"},
+            marks=pytest.mark.long,
+        ),
         (2, {"learner": {"zero_stage": 3, "offload": "all"}}),
     ],
 )

@@ -128,7 +128,7 @@ CASES = {
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("num_ranks", [2, 4])
+@pytest.mark.parametrize("num_ranks", [2, pytest.param(4, marks=pytest.mark.long)])
 def test_gradients_of_slices_add_up_to_that_of_whole_sequences(
     num_ranks: int, tiny_model: Path, tmp_path: Path
 ) -> None:

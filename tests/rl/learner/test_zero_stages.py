@@ -64,7 +64,11 @@ def alone_on_trees(
 
 @pytest.mark.parametrize(
     "learner",
-    [{"zero_stage": 2}, {"zero_stage": 3}, {"zero_stage": 3, "gradient_checkpointing": True}],
+    [
+        pytest.param({"zero_stage": 2}, marks=pytest.mark.long),
+        pytest.param({"zero_stage": 3}, marks=pytest.mark.long),
+        {"zero_stage": 3, "gradient_checkpointing": True},
+    ],
 )
 def test_two_ranks_that_share_prefixes_equal_one_process_that_pads(
     learner: dict[str, Any],
@@ -82,7 +86,13 @@ def test_two_ranks_that_share_prefixes_equal_one_process_that_pads(
 
 
 @pytest.mark.parametrize(
-    ("stage", "offload"), [(1, "optimizer"), (2, "optimizer"), (3, "optimizer"), (3, "all")]
+    ("stage", "offload"),
+    [
+        pytest.param(1, "optimizer", marks=pytest.mark.long),
+        (2, "optimizer"),
+        pytest.param(3, "optimizer", marks=pytest.mark.long),
+        pytest.param(3, "all", marks=pytest.mark.long),
+    ],
 )
 def test_what_lies_in_the_hosts_memory_is_updated_as_elsewhere(
     stage: int, offload: str, alone: Any, tiny_model: Path, recording: Path, tmp_path: Path
@@ -94,10 +104,10 @@ def test_what_lies_in_the_hosts_memory_is_updated_as_elsewhere(
 @pytest.mark.parametrize(
     ("num_ranks", "learner"),
     [
-        (2, {"zero_stage": 0}),
+        pytest.param(2, {"zero_stage": 0}, marks=pytest.mark.long),
         (2, {"zero_stage": 2, "gradient_checkpointing": True}),
         # Two groups, with rows of their own.
-        (4, {"zero_stage": 3, "gradient_checkpointing": True}),
+        pytest.param(4, {"zero_stage": 3, "gradient_checkpointing": True}, marks=pytest.mark.long),
     ],
 )
 def test_sequences_that_pairs_of_ranks_cut_give_the_update_of_whole_ones(

@@ -57,7 +57,14 @@ def start_speculating():
         )
 
 
-@pytest.mark.parametrize("method", [Speculation.ngram, Speculation.suffix, Speculation.history])
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(Speculation.ngram, marks=pytest.mark.long),
+        Speculation.suffix,
+        Speculation.history,
+    ],
+)
 def test_speculation_samples_from_the_policy(method):
     with started(LAB / "short", speculation=method) as running:
         answered = running.sample(128, 400)
