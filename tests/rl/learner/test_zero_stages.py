@@ -132,7 +132,10 @@ def test_gradient_checkpointing_under_zero_3_changes_nothing(
     assert_alike(replayed(tiny_model, recording, tmp_path / "out.json", 2, options), alone)
 
 
-@pytest.mark.parametrize("learner", [{}, {"sequence_parallel": 2, "offload": "all"}])
+@pytest.mark.parametrize(
+    "learner",
+    [{}, pytest.param({"sequence_parallel": 2, "offload": "all"}, marks=pytest.mark.long)],
+)
 def test_partitioned_reference_model_gives_the_divergence_of_a_whole_one(
     learner: dict[str, Any], tiny_tied_model: Path, recording: Path, tmp_path: Path
 ) -> None:

@@ -61,7 +61,7 @@ def start_speculating():
     "method",
     [
         pytest.param(Speculation.ngram, marks=pytest.mark.long),
-        Speculation.suffix,
+        pytest.param(Speculation.suffix, marks=pytest.mark.long),
         Speculation.history,
     ],
 )
