@@ -2,6 +2,8 @@
 
     python scripts/staleness.py runs/staleness      # prints a table, writes results/staleness.json
 
+Rows of other learning rates than those of the folder stay in the file.
+
 Every run of the folder is of one recipe that differs in its learning rate, `rollout.max_staleness`,
 correction and seed alone; a run without a summary was stopped by a guard, and its seed is missing
 from its row. A setting is non-inferior where the one-sided 95 % bound of its change in accuracy,
@@ -14,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
@@ -74,9 +77,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("runs", type=Path, help="the folder of the finished runs")
     options = parser.parse_args(arguments)
     found = settings(list(finished_runs(options.runs)))
-    RESULTS.write_text(json_lines([asdict(setting) for setting in found]))
+    RESULTS.write_text(json_lines(beside(stored_rows(), [asdict(each) for each in found])))
     print("\n".join(table(found)))
     return 0
+
+
+def stored_rows() -> list[dict[str, Any]]:
+    """The rows of the file, which may be missing."""
+    return json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
+
+
+def beside(
+    stored: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """`found`, and those of the `stored` rows whose learning rate it does not have."""
+    rates = {row["learning_rate"] for row in found}
+    kept = [row for row in stored if row["learning_rate"] not in rates]
+    return sorted([*kept, *found], key=lambda row: (row["learning_rate"], row["staleness"]))
 
 
 def finished_runs(folder: Path) -> Iterator[Run]:

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from rl.evaluate.outcomes import Outcomes
-from scripts.staleness import MARGIN, Run, accuracy_changes, change_and_bound, settings, table
+from scripts.staleness import (
+    MARGIN,
+    Run,
+    accuracy_changes,
+    beside,
+    change_and_bound,
+    settings,
+    table,
+)
 
 
 def outcomes(accuracies: list[float]) -> Outcomes:
@@ -71,3 +79,10 @@ def test_a_setting_is_non_inferior_above_the_margin() -> None:
 def test_a_seed_without_a_synchronous_run_is_named() -> None:
     with pytest.raises(ValueError, match=r"no synchronous run of .* \[\(0.0001, 3\)\]"):
         settings([run(0, 0, [1.0]), run(1, 3, [1.0])])
+
+
+def test_rows_of_other_learning_rates_stay() -> None:
+    stored = [{"learning_rate": 2.0, "staleness": n, "change": 0.0} for n in (0, 1)]
+    found = [{"learning_rate": r, "staleness": 0, "change": 1.0} for r in (1.0, 2.0)]
+    assert beside(stored, found) == found
+    assert beside(stored, found[:1]) == [found[0], *stored]
