@@ -256,6 +256,7 @@ CONDITIONS: dict[str, str] = {
     "kl_reward": "algorithm.kl_reward_coefficient > 0",
     "kl_cov": "algorithm.kl_cov_fraction > 0",
     "positive_nll": "algorithm.positive_coefficient > 0",
+    "shared_share": "learner.share_prefixes",
     "clip_ratio/": "the loss of the algorithm clips on that side (cispo: from above, sapo: none)",
     "clip_ratio/dual_mean": "algorithm.dual_clip > 0",
     "sampling/k3_kl_fresh": "a token was sampled by the weights that it trains",

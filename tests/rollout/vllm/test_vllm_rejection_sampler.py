@@ -35,12 +35,20 @@ OPTIONS = [
 
 @pytest.fixture(scope="module", autouse=True)
 def cpu_operators():
-    """What a vLLM worker does before its first step, with our kernel in place."""
+    """What a vLLM worker does before its first step, with our kernel in place.
+
+    To register a kernel vLLM looks at all that modules hold, and llvmlite's library answers to
+    every name it is asked for. A worker does it before that is imported; here tests came before.
+    """
+    from llvmlite.binding import ffi
     from vllm.platforms import current_platform
 
     current_platform.import_kernels()
-    current_platform.register_triton_kernel_overrides()
-    register_expand_kernel(expand)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(ffi, "lib")
+        current_platform.register_triton_kernel_overrides()
+        register_expand_kernel(expand)
+        yield
 
 
 @pytest.fixture
