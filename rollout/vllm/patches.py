@@ -7,13 +7,22 @@ uninitialised memory (vLLM 0.32.0). Retired by a vLLM whose CPU kernel passes `e
 `allow_partial_reload`: the layerwise reload warns of every layer that no new tensor came for, and
 puts it back as it was (vLLM 0.32.0). Layers that did not change are not sent. Retired by a vLLM
 whose reload can be told which layers come.
+
+`skip_empty_verification`: with speculation every step goes through the rejection sampler, those
+without a draft too, at two to three times the cost of sampling (vLLM 0.32.0). Retired by a vLLM
+whose runner asks whether there is anything to verify.
 """
 
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from vllm.v1.outputs import SamplerOutput
+    from vllm.v1.spec_decode.metadata import SpecDecodeMetadata
 
 RELOAD_LOGGER = "vllm.model_executor.model_loader.reload.layerwise"
 
@@ -41,6 +50,20 @@ def allow_partial_reload() -> None:
 def is_not_of_kept_layer(record: logging.LogRecord) -> bool:
     """False for vLLM's warning of a layer that keeps its weights in a reload."""
     return not record.getMessage().endswith(": Failed to load weights")
+
+
+def skip_empty_verification(runner: Any) -> None:
+    """Lets vLLM's model `runner` sample a step in which no row has a draft as one without any.
+
+    Its logits are then one row per request, in the requests' order, and each request's generator
+    is drawn from once, as by the rejection sampler's bonus token: the same tokens.
+    """
+    sample = runner._sample
+
+    def sample_step(logits: Tensor, drafts: "SpecDecodeMetadata | None") -> "SamplerOutput":
+        return sample(logits, drafts if drafts is not None and drafts.max_spec_len else None)
+
+    runner._sample = sample_step
 
 
 def expand(

@@ -84,6 +84,7 @@ async def _serve(arguments: Namespace, config: VllmConfig) -> None:
                 raise EngineError(f"vLLM did not start: {error}") from error
             if config.speculation is not Speculation.none:
                 check_speculation(await llm.collective_rpc("laconic_speculation_problem"))
+                await llm.collective_rpc("laconic_skip_empty_verification")
             if config.speculation is Speculation.history:
                 settings = {"settings": asdict(config.history)}
                 await llm.collective_rpc("laconic_start_history", kwargs=settings)

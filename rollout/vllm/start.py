@@ -36,6 +36,9 @@ CPU_BLOCK_TOKENS = 32
 HISTORY_PROPOSER = "rollout.vllm.history_proposer.HistoryProposer"
 """Our drafter, as vLLM's workers import it."""
 
+WHOLE_STEP_EXECUTOR = "rollout.vllm.executor.WholeStepExecutor"
+"""Of workers in processes of their own, as the CPU's always are, as vLLM imports it."""
+
 GIB = 2**30
 
 NO_ROOM = "configuration/conserving_memory"
@@ -83,6 +86,7 @@ def start_engine(
     if config.speculation is not Speculation.none:
         try:
             check_speculation(loop.run(engine.call("laconic_speculation_problem")))
+            loop.run(engine.call("laconic_skip_empty_verification"))
             if config.speculation is Speculation.history:
                 settings = asdict(config.history)
                 loop.run(engine.call("laconic_start_history", settings=settings))
@@ -157,6 +161,7 @@ def engine_arguments(
             # A seeded request whose prefill is cut in two stops the CPU build ("CPU Generator does
             # not use offset", vLLM 0.32.0): it cannot take back the draw that it discards.
             "enable_chunked_prefill": False,
+            "distributed_executor_backend": WHOLE_STEP_EXECUTOR,
         }
     else:
         arguments |= {

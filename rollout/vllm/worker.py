@@ -10,12 +10,14 @@ from rollout.drafting.acceptance import Acceptance
 from rollout.drafting.config import HistoryConfig
 from rollout.vllm.fingerprint import model_fingerprints, packed_fingerprints
 from rollout.vllm.history_proposer import HistoryProposer
-from rollout.vllm.patches import expand_problem
+from rollout.vllm.patches import expand_problem, skip_empty_verification
 from rollout.vllm.settings import worker_settings
 
 if TYPE_CHECKING:
     from torch import nn
     from vllm.config import VllmConfig
+    from vllm.v1.core.sched.output import SchedulerOutput
+    from vllm.v1.outputs import DraftTokenIds, ModelRunnerOutput
 
 
 class WorkerExtension:
@@ -27,11 +29,33 @@ class WorkerExtension:
 
         def get_model(self) -> "nn.Module": ...
 
+        def execute_model(
+            self, scheduler_output: "SchedulerOutput"
+        ) -> "ModelRunnerOutput | None": ...
+
+        def sample_tokens(self, grammar_output: None) -> "ModelRunnerOutput": ...
+
+        def take_draft_token_ids(self) -> "DraftTokenIds | None": ...
+
+    def laconic_step(
+        self, scheduler_output: "SchedulerOutput"
+    ) -> tuple["ModelRunnerOutput", "DraftTokenIds | None"]:
+        """One step of the engine whose answers are free: what was sampled, and what to verify next.
+
+        See `WholeStepExecutor`.
+        """
+        output = self.execute_model(scheduler_output) or self.sample_tokens(None)
+        return output, self.take_draft_token_ids()
+
     def laconic_speculation_problem(self) -> str:
         """Why drafts would be verified wrongly in this process; empty when they are not."""
         from vllm.v1.sample import rejection_sampler
 
         return expand_problem(rejection_sampler.expand_batch_to_tokens)
+
+    def laconic_skip_empty_verification(self) -> None:
+        """Steps without drafts are sampled as without speculation from now on."""
+        skip_empty_verification(self.model_runner)
 
     def laconic_start_history(self, settings: dict[str, Any]) -> None:
         """Drafts from history from now on; `settings` are those of `HistoryConfig`."""

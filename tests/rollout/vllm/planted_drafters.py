@@ -7,10 +7,12 @@ row's whole tokens is written by the test into the file that `DRAFTS_VARIABLE` n
 import importlib.util
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from numpy.typing import NDArray
 
 DRAFTS_VARIABLE = "LACONIC_TEST_DRAFTS"
@@ -93,4 +95,17 @@ def stock_expand_kernel() -> Any:
 def register_expand_kernel(kernel: Any) -> None:
     from vllm.triton_utils.dispatcher import register_kernels
 
-    register_kernels({EXPAND_KERNEL: kernel})
+    with llvmlite_out_of_sight():
+        register_kernels({EXPAND_KERNEL: kernel})
+
+
+@contextmanager
+def llvmlite_out_of_sight() -> Iterator[None]:
+    """To register a kernel vLLM looks at all that modules hold, as a worker does before its first
+    step; llvmlite's library, imported since, answers to every name that it is asked for.
+    """
+    from llvmlite.binding import ffi
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(ffi, "lib")
+        yield

@@ -69,7 +69,7 @@ def emitted_counts(cases: list[Case], requests_per_case: int, seed: int) -> list
     while left:
         size = min(left, max(1, REQUESTS_PER_CALL // len(cases)))
         left -= size
-        emitted = _verified(cases, size).reshape(size, len(cases), -1)
+        emitted = verified(cases, size).reshape(size, len(cases), -1)
         for index, table in enumerate(counts):
             for position, row in enumerate(table):
                 tokens = emitted[:, index, position]
@@ -77,7 +77,18 @@ def emitted_counts(cases: list[Case], requests_per_case: int, seed: int) -> list
     return counts
 
 
-def _verified(cases: list[Case], size: int) -> NDArray[np.int64]:
+def without_speculation(cases: list[Case], size: int) -> NDArray[np.int64]:
+    """`size` requests of every case, none with drafts, as vLLM samples without speculation."""
+    from vllm.v1.sample.sampler import Sampler
+
+    logits = _tiled([case.logits() for case in cases], size)
+    sampler = Sampler(logprobs_mode="processed_logprobs")
+    return sampler(
+        logits=logits, sampling_metadata=_sampling(cases, size)
+    ).sampled_token_ids.numpy()
+
+
+def verified(cases: list[Case], size: int) -> NDArray[np.int64]:
     """`size` requests of every case in one call: the tokens emitted, -1 behind the last.
 
     Shape [size * cases, longest draft + 1]; the cases alternate.

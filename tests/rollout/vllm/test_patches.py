@@ -1,11 +1,18 @@
 import logging
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.vllm.patches import RELOAD_LOGGER, allow_partial_reload, expand, expand_problem
+from rollout.vllm.patches import (
+    RELOAD_LOGGER,
+    allow_partial_reload,
+    expand,
+    expand_problem,
+    skip_empty_verification,
+)
 
 
 def through(kernel):
@@ -32,6 +39,15 @@ def test_warning_of_a_layer_that_was_not_sent_is_dropped_and_others_stay(caplog)
     logger.warning("%s: Failed to load weights", "QKVParallelLinear")
     logger.warning("Allocating %.1f MB of device memory", 3.0)
     assert caplog.messages == ["Allocating 3.0 MB of device memory"]
+
+
+def test_drafts_are_verified_only_in_a_step_that_has_some():
+    runner = SimpleNamespace(_sample=lambda logits, drafts: drafts)
+    skip_empty_verification(runner)
+    some = SimpleNamespace(max_spec_len=2)
+    assert runner._sample(None, some) is some
+    assert runner._sample(None, SimpleNamespace(max_spec_len=0)) is None
+    assert runner._sample(None, None) is None
 
 
 def test_values_are_repeated_once_per_draft_token():

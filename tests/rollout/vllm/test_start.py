@@ -43,12 +43,14 @@ def test_cpu_engine_is_eager_with_small_blocks_and_whole_prefills():
     assert arguments["kv_cache_memory_bytes"] == 2**29
     assert arguments["block_size"] == 32
     assert arguments["weight_transfer_config"] == {"backend": "laconic_shared_memory"}
+    assert arguments["distributed_executor_backend"] == "rollout.vllm.executor.WholeStepExecutor"
 
 
 def test_gpu_engines_replicate_over_their_devices():
     arguments = engine_arguments(VllmConfig(), Placement.separate, 600, 4)
     assert arguments["data_parallel_size"] == 4 and not arguments["enable_sleep_mode"]
     assert arguments["weight_transfer_config"] == {"backend": "nccl"}
+    assert "distributed_executor_backend" not in arguments
     shared = engine_arguments(VllmConfig(), Placement.shared, 600, 1)
     assert shared["enable_sleep_mode"] and shared["weight_transfer_config"] == {"backend": "ipc"}
 

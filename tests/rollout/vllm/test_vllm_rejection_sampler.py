@@ -15,8 +15,18 @@ from rollout.drafting.truncated_ratio import top_part
 from rollout.vllm.patches import expand
 from tests.rollout.vllm import rejection_cases
 from tests.rollout.vllm.exactness import binomial_range, chi_square_p_value, holm_rejects
-from tests.rollout.vllm.planted_drafters import register_expand_kernel, stock_expand_kernel
-from tests.rollout.vllm.rejection_cases import VOCABULARY, Case, emitted_counts
+from tests.rollout.vllm.planted_drafters import (
+    llvmlite_out_of_sight,
+    register_expand_kernel,
+    stock_expand_kernel,
+)
+from tests.rollout.vllm.rejection_cases import (
+    VOCABULARY,
+    Case,
+    emitted_counts,
+    verified,
+    without_speculation,
+)
 
 pytestmark = pytest.mark.engine
 
@@ -35,20 +45,13 @@ OPTIONS = [
 
 @pytest.fixture(scope="module", autouse=True)
 def cpu_operators():
-    """What a vLLM worker does before its first step, with our kernel in place.
-
-    To register a kernel vLLM looks at all that modules hold, and llvmlite's library answers to
-    every name it is asked for. A worker does it before that is imported; here tests came before.
-    """
-    from llvmlite.binding import ffi
+    """What a vLLM worker does before its first step, with our kernel in place."""
     from vllm.platforms import current_platform
 
     current_platform.import_kernels()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delattr(ffi, "lib")
+    with llvmlite_out_of_sight():
         current_platform.register_triton_kernel_overrides()
-        register_expand_kernel(expand)
-        yield
+    register_expand_kernel(expand)
 
 
 @pytest.fixture
@@ -154,6 +157,17 @@ def test_the_gate_has_the_size_and_the_power_that_it_claims(kind, lenient):
     assert low <= alarms <= high
     lenient(1.01)
     assert sum(gate_falls(cases, draws, seed) for seed in range(200, 400)) >= 190
+
+
+def test_sampling_a_step_without_drafts_draws_the_tokens_that_verification_would():
+    cases = [
+        Case(target=case.target[:1], draft=case.draft[:0], temperature=case.temperature)
+        for case in cases_of("one-hot")
+    ]
+    torch.manual_seed(0)
+    wanted = verified(cases, 100)
+    torch.manual_seed(0)
+    np.testing.assert_array_equal(without_speculation(cases, 100), wanted)
 
 
 def test_reference_truncation_is_the_samplers():
