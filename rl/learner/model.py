@@ -86,17 +86,23 @@ def enable_shared_prefixes(model: "PreTrainedModel", device: torch.device) -> No
 
 def beyond_mask_and_positions(model: "PreTrainedModel") -> list[str]:
     """Windows, recurrent layers and biases by distance: a forest's order would mislead them."""
-    config = model.config.to_dict()
-    kinds = config.get("layer_types") or []
-    found = sorted(set(kinds) - {"full_attention"})
-    if not kinds and config.get("sliding_window"):
-        found.append(f"sliding_window={config['sliding_window']}")
-    if config.get("alibi"):
+    found = limited_attention(model)
+    if getattr(model.config, "alibi", False):
         found.append("alibi")
     taken = inspect.signature(model.base_model.forward).parameters
     return found + [
         f"no {name}" for name in ("attention_mask", "position_ids") if name not in taken
     ]
+
+
+def limited_attention(model: "PreTrainedModel") -> list[str]:
+    """What keeps layers from attending to all that came before: windows, recurrent layers."""
+    config = model.config.to_dict()
+    kinds = config.get("layer_types") or []
+    found = sorted(set(kinds) - {"full_attention"})
+    if not kinds and config.get("sliding_window"):
+        found.append(f"sliding_window={config['sliding_window']}")
+    return found
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

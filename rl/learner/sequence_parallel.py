@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rl.learner.logprobs import TokenLogprobs
+from rl.learner.model import limited_attention
 from rl.learner.policy import ModelRows, Policy
 from rl.learner.process_group import COLLECTIVE_TIMEOUT
 
@@ -186,10 +187,8 @@ def check_heads(model: "PreTrainedModel", size: int) -> None:
             f"its {num_heads} heads, with {num_kv_heads} of keys and values, are not dealt out "
             f"evenly to learner.sequence_parallel={size}",
         )
-    settings = config.to_dict()
-    kinds = set(settings.get("layer_types") or ["full_attention"])
-    if kinds != {"full_attention"} or settings.get("sliding_window"):
-        raise refused(model, "its attention is not causal attention to all that came before")
+    if limits := limited_attention(model):
+        raise refused(model, f"it does not attend to all that came before ({', '.join(limits)})")
 
 
 def refused(model: "PreTrainedModel", reason: str) -> ValueError:
