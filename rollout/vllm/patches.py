@@ -9,8 +9,8 @@ puts it back as it was (vLLM 0.32.0). Layers that did not change are not sent. R
 whose reload can be told which layers come.
 
 `skip_empty_verification`: with speculation every step goes through the rejection sampler, those
-without a draft too, at two to three times the cost of sampling (vLLM 0.32.0). Retired by a vLLM
-whose runner asks whether there is anything to verify.
+without a draft too, at two to three times the cost of sampling (vLLM 0.32.0, V1 model runner).
+Retired by its V2 runner, which asks whether there is anything to verify.
 """
 
 import logging
@@ -53,11 +53,14 @@ def is_not_of_kept_layer(record: logging.LogRecord) -> bool:
 
 
 def skip_empty_verification(runner: Any) -> None:
-    """Lets vLLM's model `runner` sample a step in which no row has a draft as one without any.
+    """Lets vLLM's V1 `runner` sample a step in which no row has a draft as one without any.
 
     Its logits are then one row per request, in the requests' order, and each request's generator
-    is drawn from once, as by the rejection sampler's bonus token: the same tokens.
+    is drawn from once, as by the rejection sampler's bonus token: the same tokens. A V2 runner
+    stays as it is.
     """
+    if not hasattr(runner, "_sample"):
+        return
     sample = runner._sample
 
     def sample_step(logits: Tensor, drafts: "SpecDecodeMetadata | None") -> "SamplerOutput":

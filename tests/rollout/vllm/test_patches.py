@@ -50,6 +50,12 @@ def test_drafts_are_verified_only_in_a_step_that_has_some():
     assert runner._sample(None, None) is None
 
 
+def test_a_runner_that_asks_for_itself_stays_as_it_is():
+    runner = SimpleNamespace(sample="its own")
+    skip_empty_verification(runner)
+    assert vars(runner) == {"sample": "its own"}
+
+
 def test_values_are_repeated_once_per_draft_token():
     output = torch.empty(6)
     expand(output, torch.tensor([0.7, 0.2, 1.0]), torch.tensor([2, 2, 6], dtype=torch.int32), 0, 0)
