@@ -25,7 +25,13 @@ ROOT = Path(__file__).resolve().parents[2]
 END, GENERATIONS, BATCH = 1, 4, 32
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["one-process", "two-processes"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(1, id="one-process", marks=pytest.mark.long),
+        pytest.param(2, id="two-processes"),
+    ],
+)
 def ranks(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> list[dict[str, Any]]:

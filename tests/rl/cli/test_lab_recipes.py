@@ -16,13 +16,13 @@ SMALL = (
     "num_steps=2", "prompts_per_step=8", "evaluation.num_problems=4", "rollout.kv_cache_gib=0.5",
     "evaluation.samples_per_problem=1", "log.wandb=off", "log.progress=false",
 )  # fmt: skip
-QUICK = ("hapo",)
-"""Memory of what a prompt was answered with: this one runs in every `make test`."""
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 
-def check(name: str, folder: Path) -> None:
+@pytest.mark.parametrize("name", sorted(path.stem for path in LAB.glob("*.yaml")))
+def test_every_recipe_trains(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
     done = subprocess.run(
         [str(TORCHRUN), str(LAB / f"{name}.yaml"), *SMALL, f"run.dir={folder}"],
         capture_output=True,
@@ -35,14 +35,3 @@ def check(name: str, folder: Path) -> None:
     assert len(losses) == 2 and all(map(math.isfinite, losses))
     assert history_problems(folder) == []
     assert (folder / "export" / "model.safetensors").is_file()
-
-
-@pytest.mark.parametrize("name", QUICK)
-def test_a_recipe_trains(name: str, tmp_path: Path) -> None:
-    check(name, tmp_path / "run")
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("name", sorted({path.stem for path in LAB.glob("*.yaml")} - set(QUICK)))
-def test_every_other_recipe_trains(name: str, tmp_path: Path) -> None:
-    check(name, tmp_path / "run")

@@ -193,9 +193,8 @@ def test_two_processes_say_what_is_wrong_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize(
-    "installation", [pytest.param("editable", marks=pytest.mark.long), "wheel"]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("installation", ["editable", "wheel"])
 def test_two_processes_train_from_another_folder(
     installation: str, wheel_python: Path, tmp_path: Path
 ) -> None:

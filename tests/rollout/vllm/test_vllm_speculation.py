@@ -91,6 +91,7 @@ def test_stock_kernel_is_found_in_the_worker_and_stops_the_start(sabotage):
         start_speculating()
 
 
+@pytest.mark.long
 def test_stock_kernel_would_have_sampled_from_another_distribution(sabotage, monkeypatch):
     """The guard is switched off here: this is what it prevents, and that `surprise` can tell."""
     sabotage("patches.replace_expand_kernel", "pass")
