@@ -7,6 +7,8 @@ from rl.config import RunConfig
 from scripts import code_hash as hashing
 from scripts.code_hash import ROOT, chosen_modules, closure, code, code_hash, imports, settings
 
+pytestmark = pytest.mark.thorough
+
 
 def config(recipe: str, *overrides: str) -> RunConfig:
     return compose(ROOT / "recipes" / "lab" / f"{recipe}.yaml", list(overrides)).config

@@ -8,6 +8,8 @@ from scripts import reproduce
 from scripts.code_hash import code_hash
 from scripts.reproduce import Entry, all_names, base_key, main, missing, record, summary
 
+pytestmark = pytest.mark.thorough
+
 
 def row(entry: Entry, code: str, wall_s: float = 100.0) -> dict[str, Any]:
     return {

@@ -10,6 +10,8 @@ from huggingface_hub import constants
 from rl.run.push import Pushed, PushError, push
 from tests.hub_server import Hub, running_hub
 
+pytestmark = pytest.mark.thorough
+
 KEY = "hf_" + "k" * 34
 CARD = b"---\nlibrary_name: transformers\ntags: [laconic]\n---\n# A model\n"
 NAME = "ada/short-thinker"
