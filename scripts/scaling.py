@@ -6,7 +6,6 @@ Memory is `laconic plan`'s estimate, the flow of a step `rollout.simulation`'s. 
 roofline from its data sheet and the two efficiencies below: replace them by measured ones.
 """
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +17,7 @@ from rollout.simulation.cluster import Cluster, Workload, longest_first
 from rollout.simulation.lengths import lognormal
 from rollout.simulation.replica import affine
 from rollout.simulation.simulator import Report, simulate
+from scripts.markdown import table
 
 GIB, GB = 2**30, 1e9
 LIMIT, MEDIAN, PROMPT_TOKENS = 32_768, 6_000.0, 300
@@ -209,12 +209,6 @@ def step_rows(max_staleness: int) -> list[list[str]]:
         ["mean age of tokens, updates"]
         + [f"{sum(age * share for age, share in r.staleness.items()):.2f}" for r in reports],
     ]
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from rl.evaluate.formulas import Floats
 from rl.evaluate.outcomes import Outcomes, read_outcomes
 from scripts.code_hash import ROOT
 from scripts.make_results import json_lines
+from scripts.markdown import table
 
 RESULTS = ROOT / "results" / "staleness.json"
 MARGIN = 0.02
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     found = settings(list(finished_runs(options.runs)))
     RESULTS.write_text(json_lines(beside(stored_rows(), [asdict(each) for each in found])))
-    print("\n".join(table(found)))
+    print(table(HEADER, map(cells, found)))
     return 0
 
 
@@ -186,31 +187,29 @@ def change_and_bound(changes: Sequence[Floats]) -> tuple[float, float]:
     return float(table.mean()), float(np.quantile(resampled, 0.05))
 
 
-def table(found: Sequence[Setting]) -> list[str]:
-    """Markdown, a row for each setting."""
-    lines = [
-        "| learning rate | staleness | correction | seeds | accuracy | change | bound | "
-        "non-inferior | seconds a step | of the update | tokens a step |",
-        "|---" * 11 + "|",
+HEADER = (
+    "learning rate", "staleness", "correction", "seeds", "accuracy", "change", "bound",
+    "non-inferior", "seconds a step", "of the update", "tokens a step",
+)  # fmt: skip
+
+
+def cells(row: Setting) -> list[str]:
+    """The row of a setting under `HEADER`."""
+    changed = ("-", "-", "-")
+    if row.change is not None and row.bound is not None:
+        verdict = "yes" if row.non_inferior else "**no**"
+        changed = (f"{row.change:+.3f}", f"{row.bound:+.3f}", verdict)
+    return [
+        f"{row.learning_rate:g}",
+        str(row.staleness),
+        row.correction,
+        ", ".join(map(str, row.seeds)),
+        f"{row.accuracy:.3f}",
+        *changed,
+        f"{row.step_seconds:.1f}",
+        f"{row.learn_seconds:.1f}",
+        f"{row.step_tokens:.0f}",
     ]
-    for row in found:
-        changed = ("-", "-", "-")
-        if row.change is not None and row.bound is not None:
-            verdict = "yes" if row.non_inferior else "**no**"
-            changed = (f"{row.change:+.3f}", f"{row.bound:+.3f}", verdict)
-        cells = [
-            f"{row.learning_rate:g}",
-            str(row.staleness),
-            row.correction,
-            ", ".join(map(str, row.seeds)),
-            f"{row.accuracy:.3f}",
-            *changed,
-            f"{row.step_seconds:.1f}",
-            f"{row.learn_seconds:.1f}",
-            f"{row.step_tokens:.0f}",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
 
 
 if __name__ == "__main__":

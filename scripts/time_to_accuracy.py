@@ -10,7 +10,7 @@ and writes results/time_to_accuracy.json. Fix the accuracy before the runs, not 
 import argparse
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 from rl.bench.bench import paired_ratio
 from scripts.code_hash import ROOT
 from scripts.make_results import json_lines
+from scripts.markdown import table
 
 RESULTS = ROOT / "results" / "time_to_accuracy.json"
 FOLDER = re.compile(r"(?P<variant>.+)-seed(?P<seed>\d+)")
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     found = rows(list(finished_runs(options.runs)), options.accuracy, options.rival)
     RESULTS.write_text(json_lines([asdict(row) for row in found]))
-    print("\n".join(table(found)))
+    print(table(HEADER, map(cells, found)))
     return 0
 
 
@@ -79,30 +80,33 @@ def finished_runs(folder: Path) -> Iterator[Run]:
         if not (named := FOLDER.fullmatch(run.name)):
             raise ValueError(f"{run}: name the run's folder VARIANT-seedN")
         lines = (run / "metrics.jsonl").read_text().splitlines()
-        seconds, accuracies, explained = curve([json.loads(line) for line in lines])
+        metrics = [json.loads(line) for line in lines]
+        seconds, accuracies = curve(metrics)
         yield Run(
             variant=named["variant"],
             seed=int(named["seed"]),
             seconds=seconds,
             accuracies=accuracies,
-            explained_variance=explained,
+            explained_variance=late_explained_variance(metrics),
             commit=json.loads(summary.read_text())["commit"],
         )
 
 
-def curve(
-    metrics: Sequence[dict[str, Any]],
-) -> tuple[tuple[float, ...], tuple[float, ...], float | None]:
-    """Seconds and accuracy of every evaluation [K], and the critic's explained variance."""
+def curve(metrics: Sequence[dict[str, Any]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Seconds and accuracy of every evaluation [K]."""
     passed, seconds, accuracies = 0.0, [], []
     for row in metrics:
         passed += row.get("step_time", 0.0)
         if "eval/accuracy" in row:
             seconds.append(passed)
             accuracies.append(row["eval/accuracy"])
+    return tuple(seconds), tuple(accuracies)
+
+
+def late_explained_variance(metrics: Sequence[dict[str, Any]]) -> float | None:
+    """The critic's over the last quarter of its steps; None without a critic."""
     explained = [row[EXPLAINED] for row in metrics if EXPLAINED in row]
-    late = explained[-max(1, len(explained) // 4) :]
-    return tuple(seconds), tuple(accuracies), fmean(late) if late else None
+    return fmean(explained[-max(1, len(explained) // 4) :]) if explained else None
 
 
 def seconds_until(run: Run, accuracy: float) -> float | None:
@@ -125,21 +129,21 @@ def rows(runs: Sequence[Run], accuracy: float, rival: str) -> list[Row]:
         raise ValueError(f"--rival {rival}: there are runs of {', '.join(variants) or 'nothing'}")
     theirs = {run.seed: seconds_until(run, accuracy) for run in runs if run.variant == rival}
     return [
-        row([run for run in runs if run.variant == variant], accuracy, theirs, variant == rival)
+        row(
+            [run for run in runs if run.variant == variant],
+            accuracy,
+            against={} if variant == rival else theirs,
+        )
         for variant in variants
     ]
 
 
-def row(
-    runs: Sequence[Run], accuracy: float, theirs: dict[int, float | None], is_rival: bool
-) -> Row:
-    """The row of one variant, whose `runs` have a seed each."""
+def row(runs: Sequence[Run], accuracy: float, against: Mapping[int, float | None]) -> Row:
+    """The row of one variant, whose `runs` have a seed each; `against` is the rival, by seed."""
     found = {run.seed: seconds_until(run, accuracy) for run in runs}
-    pairs = [(s, theirs.get(seed)) for seed, s in found.items()]
-    both = [(mine, other) for mine, other in pairs if mine and other]
-    speedup = None
-    if not is_rival and len(both) > 1:
-        speedup = list(paired_ratio([other for _, other in both], [mine for mine, _ in both]))
+    pairs = [(against.get(seed), seconds) for seed, seconds in found.items()]
+    both = [(other, mine) for other, mine in pairs if other and mine]
+    speedup = list(paired_ratio(*zip(*both, strict=True))) if len(both) > 1 else None
     explained = [run.explained_variance for run in runs if run.explained_variance is not None]
     return Row(
         variant=runs[0].variant,
@@ -153,23 +157,25 @@ def row(
     )
 
 
-def table(found: Sequence[Row]) -> list[str]:
-    """Markdown, a row for each variant."""
-    lines = [
-        "| variant | seconds until the accuracy, by seed | speed-up | accuracy at the end | "
-        "explained variance |",
-        "|---" * 5 + "|",
+HEADER = (
+    "variant", "seconds until the accuracy, by seed", "speed-up", "accuracy at the end",
+    "explained variance",
+)  # fmt: skip
+
+
+def cells(found: Row) -> list[str]:
+    """A variant's row under `HEADER`."""
+    speedup = "-"
+    if found.speedup:
+        ratio, low, high = found.speedup
+        speedup = f"{ratio:.2f} [{low:.2f}, {high:.2f}]"
+    return [
+        found.variant,
+        ", ".join("not reached" if s is None else f"{s:.0f}" for s in found.seconds),
+        speedup,
+        f"{found.final_accuracy:.3f}",
+        "-" if found.explained_variance is None else f"{found.explained_variance:.2f}",
     ]
-    for each in found:
-        seconds = ", ".join("not reached" if s is None else f"{s:.0f}" for s in each.seconds)
-        speedup = "-"
-        if each.speedup:
-            ratio, low, high = each.speedup
-            speedup = f"{ratio:.2f} [{low:.2f}, {high:.2f}]"
-        explained = "-" if each.explained_variance is None else f"{each.explained_variance:.2f}"
-        cells = [each.variant, seconds, speedup, f"{each.final_accuracy:.3f}", explained]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
 
 
 if __name__ == "__main__":

@@ -1,6 +1,15 @@
 import pytest
 
-from scripts.time_to_accuracy import Run, curve, rows, seconds_until, table
+from scripts.markdown import table
+from scripts.time_to_accuracy import (
+    HEADER,
+    Run,
+    cells,
+    curve,
+    late_explained_variance,
+    rows,
+    seconds_until,
+)
 
 
 def run(variant: str, seed: int, seconds: list[float], accuracies: list[float]) -> Run:
@@ -21,8 +30,10 @@ def test_seconds_are_those_of_the_steps_and_evaluations_cost_nothing():
         {"step": 2, "step_time": 3.0, "critic/vf_explained_var": 0.4},
         {"step": 2, "eval/accuracy": 0.7, "time/evaluate": 9.0},
     ]
-    assert curve(metrics) == ((0.0, 5.0), (0.5, 0.7), 0.4)
-    assert curve(metrics[:1]) == ((0.0,), (0.5,), None)
+    assert curve(metrics) == ((0.0, 5.0), (0.5, 0.7))
+    assert curve(metrics[:1]) == ((0.0,), (0.5,))
+    assert late_explained_variance(metrics) == 0.4
+    assert late_explained_variance(metrics[:1]) is None
 
 
 def test_the_first_crossing_counts_on_a_straight_line_between_evaluations():
@@ -43,7 +54,10 @@ def test_speedup_is_the_rivals_seconds_over_ours_by_seed():
     slow, fast = rows(runs, 0.5, "slow")
     assert (slow.variant, slow.seconds, slow.speedup) == ("slow", [10.0, 20.0], None)
     assert fast.seconds == [5.0, 10.0] and fast.speedup == pytest.approx([2.0, 2.0, 2.0])
-    assert table([slow, fast])[-1] == "| fast | 5, 10 | 2.00 [2.00, 2.00] | 1.000 | 0.50 |"
+    assert (
+        table(HEADER, map(cells, [slow, fast])).splitlines()[-1]
+        == "| fast | 5, 10 | 2.00 [2.00, 2.00] | 1.000 | 0.50 |"
+    )
 
 
 def test_a_seed_that_never_got_there_is_told_and_not_averaged():
@@ -55,7 +69,7 @@ def test_a_seed_that_never_got_there_is_told_and_not_averaged():
     ]
     fast = rows(runs, 0.5, "slow")[1]
     assert fast.seconds == [5.0, None] and fast.speedup is None
-    assert "not reached" in table([fast])[-1]
+    assert "not reached" in cells(fast)[1]
 
 
 def test_a_rival_without_runs_is_named():
