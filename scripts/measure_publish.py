@@ -4,8 +4,8 @@
     python scripts/measure_publish.py --layers 1 4 17 --ranks 2 4
 
 Models of `laconic bench sync` (9.4 million parameters a layer) under ZeRO stage 3. At rest a rank
-holds its shard of weights and optimizer; publishing is to add a bucket, whatever the model: the line
-fitted to what it adds, over the model's size, would be flat (LOG.md: it is not).
+holds its shard of weights and optimizer. Publishing is to add a bucket, whatever the model: the
+line fitted to what it adds, over the model's size, would be flat (LOG.md: it is not).
 """
 
 import argparse
