@@ -40,6 +40,7 @@ RECIPES, RUNS = ROOT / "recipes" / "lab", ROOT / "runs" / "table"
 VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
     "constant_cap": {f"cap_{cap}": (f"limit.cap_tokens={cap}",) for cap in (32, 64)},
     "dler": {"no_dynamic_sampling": ("algorithm.dynamic_sampling=false",)},
+    "gvm": {"uniform": ("allocation=uniform",)},
 }
 """Runs beside the recipe as it stands: method -> variant -> overrides."""
 
