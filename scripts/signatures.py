@@ -242,6 +242,11 @@ OF_TWO_RUNS: tuple[tuple[str, Name, Name], ...] = (
         ("dler", ""),
         ("dler", "no_dynamic_sampling"),
     ),
+    (
+        "GVM: accuracy over uniform allocation",
+        ("gvm", ""),
+        ("gvm", "uniform"),
+    ),
 )
 
 
