@@ -2,7 +2,7 @@
 
     python scripts/staleness.py runs/staleness      # prints a table, writes results/staleness.json
 
-Rows of other learning rates than those of the folder stay in the file.
+Rows of other settings than those of the folder stay in the file.
 
 Every run of the folder is of one recipe that differs in its learning rate, `rollout.max_staleness`,
 correction and seed alone; a run without a summary was stopped by a guard, and its seed is missing
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from rl.cli.compose import compose
+from rl.cli.options import option_name
 from rl.evaluate.comparison import shared_problems
 from rl.evaluate.formulas import Floats
 from rl.evaluate.outcomes import Outcomes, read_outcomes
@@ -31,6 +32,7 @@ from scripts.markdown import table
 RESULTS = ROOT / "results" / "staleness.json"
 MARGIN = 0.02
 RESAMPLES = 4000
+SETTING = ("learning_rate", "staleness", "correction")
 FILLING = 3
 """First steps whose seconds are not counted: the stream fills, and the machine warms."""
 
@@ -91,10 +93,9 @@ def stored_rows() -> list[dict[str, Any]]:
 def beside(
     stored: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """`found`, and those of the `stored` rows whose learning rate it does not have."""
-    rates = {row["learning_rate"] for row in found}
-    kept = [row for row in stored if row["learning_rate"] not in rates]
-    return sorted([*kept, *found], key=lambda row: (row["learning_rate"], row["staleness"]))
+    """`found`, and those of the `stored` rows whose setting it does not have."""
+    rows = {tuple(row[name] for name in SETTING): row for row in [*stored, *found]}
+    return [row for _, row in sorted(rows.items())]
 
 
 def finished_runs(folder: Path) -> Iterator[Run]:
@@ -108,7 +109,7 @@ def finished_runs(folder: Path) -> Iterator[Run]:
         yield Run(
             learning_rate=config.learner.learning_rate,
             staleness=config.rollout.max_staleness,
-            correction=type(config.correction).__name__.removesuffix("Config").lower(),
+            correction=option_name("correction", config.correction),
             seed=told["seed"],
             outcomes=read_outcomes(run / "eval" / f"step_{told['steps']:05d}.parquet").sampled,
             step_seconds=fmean(row["step_time"] for row in steps),

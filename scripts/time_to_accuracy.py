@@ -3,8 +3,9 @@
     python scripts/time_to_accuracy.py runs/tppo --accuracy 0.8 --rival ppo
 
 Every run of the folder lies in VARIANT-seedN and evaluates every few steps
-(`evaluation.every_steps`); the seconds are those of its steps, evaluations left out. Prints a table
-and writes results/time_to_accuracy.json. Fix the accuracy before the runs, not after them.
+(`evaluation.every_steps`). Its seconds are those of its steps and of the evaluations between them:
+an asynchronous stream goes on sampling meanwhile, which would be time won for nothing. Prints a
+table and writes results/time_to_accuracy.json. Fix the accuracy before the runs, not after them.
 """
 
 import argparse
@@ -93,13 +94,14 @@ def finished_runs(folder: Path) -> Iterator[Run]:
 
 
 def curve(metrics: Sequence[dict[str, Any]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Seconds and accuracy of every evaluation [K]."""
+    """Seconds and accuracy of every evaluation [K]; the base's, before training, is at 0."""
     passed, seconds, accuracies = 0.0, [], []
     for row in metrics:
         passed += row.get("step_time", 0.0)
         if "eval/accuracy" in row:
             seconds.append(passed)
             accuracies.append(row["eval/accuracy"])
+            passed += row["time/evaluate"] if row["step"] else 0.0
     return tuple(seconds), tuple(accuracies)
 
 

@@ -85,8 +85,11 @@ def test_a_seed_without_a_synchronous_run_is_named() -> None:
         settings([run(0, 0, [1.0]), run(1, 3, [1.0])])
 
 
-def test_rows_of_other_learning_rates_stay() -> None:
-    stored = [{"learning_rate": 2.0, "staleness": n, "change": 0.0} for n in (0, 1)]
-    found = [{"learning_rate": r, "staleness": 0, "change": 1.0} for r in (1.0, 2.0)]
-    assert beside(stored, found) == found
-    assert beside(stored, found[:1]) == [found[0], *stored]
+def test_rows_of_other_settings_stay_and_those_measured_anew_are_replaced() -> None:
+    def row(rate: float, staleness: int, correction: str, change: float) -> dict[str, object]:
+        setting = {"learning_rate": rate, "staleness": staleness, "correction": correction}
+        return setting | {"change": change}
+
+    stored = [row(2.0, 1, "none", 0.0), row(2.0, 1, "truncated", 0.0)]
+    found = [row(2.0, 1, "truncated", 1.0), row(1.0, 1, "truncated", 1.0)]
+    assert beside(stored, found) == [found[1], stored[0], found[0]]

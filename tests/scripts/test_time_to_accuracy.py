@@ -23,14 +23,16 @@ def run(variant: str, seed: int, seconds: list[float], accuracies: list[float]) 
     )
 
 
-def test_seconds_are_those_of_the_steps_and_evaluations_cost_nothing():
+def test_an_evaluation_counts_from_its_end_on_and_the_one_before_training_does_not():
     metrics = [
         {"step": 0, "eval/accuracy": 0.5, "time/evaluate": 9.0},
         {"step": 1, "step_time": 2.0, "critic/vf_explained_var": 0.1},
         {"step": 2, "step_time": 3.0, "critic/vf_explained_var": 0.4},
         {"step": 2, "eval/accuracy": 0.7, "time/evaluate": 9.0},
+        {"step": 3, "step_time": 1.0},
+        {"step": 3, "eval/accuracy": 0.8, "time/evaluate": 9.0},
     ]
-    assert curve(metrics) == ((0.0, 5.0), (0.5, 0.7))
+    assert curve(metrics) == ((0.0, 5.0, 15.0), (0.5, 0.7, 0.8))
     assert curve(metrics[:1]) == ((0.0,), (0.5,))
     assert late_explained_variance(metrics) == 0.4
     assert late_explained_variance(metrics[:1]) is None
