@@ -22,16 +22,13 @@ import numpy as np
 
 from rl.cli.compose import compose
 from rl.cli.options import option_name
-from rl.evaluate.comparison import shared_problems
-from rl.evaluate.formulas import Floats
 from rl.evaluate.outcomes import Outcomes, read_outcomes
 from scripts.code_hash import ROOT
 from scripts.make_results import json_lines
 from scripts.markdown import table
+from scripts.non_inferior import MARGIN, accuracy_changes, change_and_bound, verdict
 
 RESULTS = ROOT / "results" / "staleness.json"
-MARGIN = 0.02
-RESAMPLES = 4000
 SETTING = ("learning_rate", "staleness", "correction")
 FILLING = 3
 """First steps whose seconds are not counted: the stream fills, and the machine warms."""
@@ -165,29 +162,6 @@ def setting(runs: Sequence[Run], synchronous: Mapping[tuple[float, int], Run]) -
     )
 
 
-def accuracy_changes(outcomes: Outcomes, base: Outcomes) -> Floats:
-    """Accuracy on each problem minus the base's on the same one [P]."""
-    mine, other = shared_problems(outcomes, base)
-    return mine.accuracies - other.accuracies
-
-
-def change_and_bound(changes: Sequence[Floats]) -> tuple[float, float]:
-    """Mean change over seeds and problems, and the 5 % quantile of its bootstrap.
-
-    `changes` are a row [P] for each seed; seeds and problems are drawn again, each by itself.
-    """
-    table = np.stack(changes)
-    rng = np.random.default_rng(0)
-    num_seeds, num_problems = table.shape
-    resampled = [
-        table[rng.integers(num_seeds, size=num_seeds)][
-            :, rng.integers(num_problems, size=num_problems)
-        ].mean()
-        for _ in range(RESAMPLES)
-    ]
-    return float(table.mean()), float(np.quantile(resampled, 0.05))
-
-
 HEADER = (
     "learning rate", "staleness", "correction", "seeds", "accuracy", "change", "bound",
     "non-inferior", "seconds a step", "of the update", "tokens a step",
@@ -198,8 +172,7 @@ def cells(row: Setting) -> list[str]:
     """The row of a setting under `HEADER`."""
     changed = ("-", "-", "-")
     if row.change is not None and row.bound is not None:
-        verdict = "yes" if row.non_inferior else "**no**"
-        changed = (f"{row.change:+.3f}", f"{row.bound:+.3f}", verdict)
+        changed = (f"{row.change:+.3f}", f"{row.bound:+.3f}", verdict(row.bound))
     return [
         f"{row.learning_rate:g}",
         str(row.staleness),

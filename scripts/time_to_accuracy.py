@@ -9,8 +9,6 @@ table and writes results/time_to_accuracy.json. Fix the accuracy before the runs
 """
 
 import argparse
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -21,10 +19,10 @@ from typing import Any
 from rl.bench.bench import paired_ratio
 from scripts.code_hash import ROOT
 from scripts.make_results import json_lines
-from scripts.markdown import table
+from scripts.markdown import interval, table
+from scripts.named_runs import named_runs
 
 RESULTS = ROOT / "results" / "time_to_accuracy.json"
-FOLDER = re.compile(r"(?P<variant>.+)-seed(?P<seed>\d+)")
 EXPLAINED = "critic/vf_explained_var"
 
 
@@ -76,20 +74,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def finished_runs(folder: Path) -> Iterator[Run]:
     """The runs in `folder` that have a summary."""
-    for summary in sorted(folder.glob("*/summary.json")):
-        run = summary.parent
-        if not (named := FOLDER.fullmatch(run.name)):
-            raise ValueError(f"{run}: name the run's folder VARIANT-seedN")
-        lines = (run / "metrics.jsonl").read_text().splitlines()
-        metrics = [json.loads(line) for line in lines]
-        seconds, accuracies = curve(metrics)
+    for run in named_runs(folder):
+        seconds, accuracies = curve(run.metrics)
         yield Run(
-            variant=named["variant"],
-            seed=int(named["seed"]),
+            variant=run.variant,
+            seed=run.seed,
             seconds=seconds,
             accuracies=accuracies,
-            explained_variance=late_explained_variance(metrics),
-            commit=json.loads(summary.read_text())["commit"],
+            explained_variance=late_explained_variance(run.metrics),
+            commit=run.summary["commit"],
         )
 
 
@@ -167,14 +160,10 @@ HEADER = (
 
 def cells(found: Row) -> list[str]:
     """A variant's row under `HEADER`."""
-    speedup = "-"
-    if found.speedup:
-        ratio, low, high = found.speedup
-        speedup = f"{ratio:.2f} [{low:.2f}, {high:.2f}]"
     return [
         found.variant,
         ", ".join("not reached" if s is None else f"{s:.0f}" for s in found.seconds),
-        speedup,
+        interval(found.speedup),
         f"{found.final_accuracy:.3f}",
         "-" if found.explained_variance is None else f"{found.explained_variance:.2f}",
     ]

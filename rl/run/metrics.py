@@ -61,7 +61,9 @@ METRICS: dict[str, Metric] = {
     "limit/reset_ratio": Metric("share of groups whose prompt's limit was put back", "share"),
     "limit/custom/<part>": Metric("what a limit of the user's own measures"),
     "num_tokens": Metric("prompt and sampled tokens since the start of the run", "tokens"),
-    "step_tokens": Metric("tokens sampled for this step's batch", "tokens"),
+    "step_tokens": Metric(
+        "tokens sampled for this step's batch; what leaves of a tree share counts once", "tokens"
+    ),
     # Optimization.
     "loss": Metric(
         "what the optimizer minimizes, mean over the minibatches; the critic's while it warms up"

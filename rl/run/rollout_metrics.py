@@ -12,6 +12,7 @@ from data.types import Completion, Finish, Group, Score
 from rollout.drafting.acceptance import Acceptance
 from rollout.prompt_tokens import PromptTokens
 from rollout.timeline import Activity, idle_share, mean_running, seconds_by_running, tail_seconds
+from rollout.trees.metrics import sampled_tokens
 
 Floats = NDArray[np.float64]
 
@@ -36,6 +37,7 @@ def rollout_metrics(
         "completions/frac_all_clipped": float(
             np.mean([all(c.truncated for c in group.completions) for group in groups])
         ),
+        "step_tokens": float(sum(map(sampled_tokens, groups))),
         **staleness_metrics(completions, version),
     }
 
@@ -106,7 +108,6 @@ def length_metrics(
         "completions/repetition_ratio": float(
             np.mean([c.finish is Finish.REPETITION for c in completions])
         ),
-        "step_tokens": float(lengths.sum()),
     }
     if correct.any():
         metrics["completions/mean_correct_length"] = float(lengths[correct].mean())

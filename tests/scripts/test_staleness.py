@@ -1,30 +1,9 @@
-import numpy as np
 import pytest
 
-from rl.evaluate.outcomes import Outcomes
 from scripts.markdown import table
-from scripts.staleness import (
-    HEADER,
-    MARGIN,
-    Run,
-    accuracy_changes,
-    beside,
-    cells,
-    change_and_bound,
-    settings,
-)
-
-
-def outcomes(accuracies: list[float]) -> Outcomes:
-    """Ten samples of each problem, as many of them right."""
-    correct = np.array([[float(k < 10 * a) for k in range(10)] for a in accuracies])
-    return Outcomes(
-        problems=tuple(f"p{number}" for number in range(len(accuracies))),
-        levels=(None,) * len(accuracies),
-        correct=correct,
-        tokens=np.ones_like(correct),
-        truncated=np.zeros(correct.shape, bool),
-    )
+from scripts.non_inferior import MARGIN
+from scripts.staleness import HEADER, Run, beside, cells, settings
+from tests.scripts.outcomes import outcomes
 
 
 def run(staleness: int, seed: int, accuracies: list[float], seconds: float = 1.0) -> Run:
@@ -39,28 +18,6 @@ def run(staleness: int, seed: int, accuracies: list[float], seconds: float = 1.0
         step_tokens=100.0,
         commit="c",
     )
-
-
-def test_changes_are_paired_by_problem() -> None:
-    assert accuracy_changes(outcomes([0.5, 1.0]), outcomes([0.7, 0.8])) == pytest.approx(
-        [-0.2, 0.2]
-    )
-
-
-def test_a_change_without_spread_is_its_own_bound() -> None:
-    assert change_and_bound([np.full(50, -0.1), np.full(50, -0.1)]) == pytest.approx((-0.1, -0.1))
-
-
-def test_the_bound_holds_the_spread_of_problems_and_of_seeds() -> None:
-    """Normal changes of sd 0.3 on 400 problems: sd of a mean 0.015, its 5 % quantile -0.0247."""
-    rng = np.random.default_rng(0)
-    one_seed = rng.normal(0, 0.3, 400)
-    change, bound = change_and_bound([one_seed - one_seed.mean()])
-    assert change == pytest.approx(0, abs=1e-12) and bound == pytest.approx(-0.0247, abs=0.002)
-    # Seeds 0.1 apart: three draws of them are the lowest alone with chance 1/27, and 4/27 at or
-    # below a third of the way up.
-    seeds = [np.full(400, change) for change in (-0.1, 0.0, 0.1)]
-    assert change_and_bound(seeds)[1] == pytest.approx(-0.2 / 3, abs=1e-9)
 
 
 def test_a_setting_is_non_inferior_above_the_margin() -> None:

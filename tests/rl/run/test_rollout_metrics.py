@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,6 +59,15 @@ def test_worked_example() -> None:
         "staleness/in_queue_mean": (4 + 1 + 4 + 4) / 4,
     }
     assert {name: metrics[name] for name in expected} == pytest.approx(expected)
+
+
+def test_tokens_that_leaves_of_a_tree_share_were_sampled_once() -> None:
+    """Two leaves of 4 tokens whose first 3 are one segment: 3 + 1 + 1."""
+    first, rest = completion("", 4).spans
+    spans = (replace(first, stop=3), replace(rest, start=3, parent="trunk"))
+    tree = group("t", *(replace(completion(leaf, 4), spans=spans) for leaf in ("x", "y")))
+    metrics = rollout_metrics([tree], SCORES[:1], ADVANTAGES[:1], version=0)
+    assert (metrics["step_tokens"], metrics["completions/mean_length"]) == (5.0, 4.0)
 
 
 def test_a_single_group_says_least_about_the_accuracy() -> None:
