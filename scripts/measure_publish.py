@@ -4,8 +4,9 @@
     python scripts/measure_publish.py --layers 1 4 17 --ranks 2 4
 
 Models of `laconic bench sync` (9.4 million parameters a layer) under ZeRO stage 3. At rest a rank
-holds its shard of weights and optimizer. Publishing is to add a bucket, whatever the model: the
-line fitted to what it adds, over the model's size, would be flat (LOG.md: it is not).
+holds its shard of weights and optimizer. Publishing is to add buckets, whatever the model: the line
+fitted to what it adds, over the sizes of models that are larger than a bucket, would be flat. Freed
+memory goes back to the system at once here (`RETURNING`); glibc would keep some of it.
 """
 
 import argparse
@@ -28,9 +29,13 @@ from rl.bench.sync import save_model
 from rl.config import LearnerConfig, RunConfig
 from rl.learner.deepspeed_learner import DeepSpeedLearner
 from rl.learner.process_group import start_process_group, stop_process_group
+from rollout.config import VllmConfig
 from rollout.transfer import NamedTensors
 
 MB = 1e6
+RETURNING = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+"""Environment in which glibc gives back every block of 64 KiB or more when it is freed."""
+BUCKET_BYTES = VllmConfig().sync_bucket_mib * 2**20
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -92,7 +97,7 @@ def measured(num_ranks: int, num_layers: int) -> Row:
         model = save_model(folder, num_layers)
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         command += [f"--nproc-per-node={num_ranks}", __file__, "--child", name]
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        environment = os.environ | RETURNING | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         subprocess.run(command, env=environment, check=True)
         found = [
             json.loads((folder / f"rank_{rank}.json").read_text()) for rank in range(num_ranks)
@@ -125,9 +130,13 @@ def publish(folder: Path) -> None:
 
 
 def fitted(rows: Sequence[Row]) -> str:
-    """The least-squares line of what publishing adds to the worst rank, over the model's size."""
-    sizes = [row.model_bytes / MB for row in rows]
-    slope, intercept = linear_regression(sizes, [max(row.added) / MB for row in rows])
+    """The least-squares line of what publishing adds to the worst rank, over the model's size.
+
+    A model that is smaller than a bucket is left out: it is a bucket by itself.
+    """
+    larger = [row for row in rows if row.model_bytes > BUCKET_BYTES]
+    sizes = [row.model_bytes / MB for row in larger]
+    slope, intercept = linear_regression(sizes, [max(row.added) / MB for row in larger])
     return f"fitted: publishing adds {intercept:.0f} MB + {slope:.3f} x model"
 
 
