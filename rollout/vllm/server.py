@@ -9,15 +9,15 @@ import logging
 from argparse import Namespace
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, closing
-from dataclasses import asdict
 from typing import Any
 
 import torch
 
-from rollout.config import Placement, Speculation, VllmConfig
+from rollout.config import Placement, VllmConfig
 from rollout.engine import EngineError
 from rollout.vllm.environment import engine_environment
-from rollout.vllm.guards import check_plugin, check_speculation
+from rollout.vllm.guards import check_plugin
+from rollout.vllm.speculation import start_speculation
 from rollout.vllm.start import engine_arguments, engine_variables
 
 logger = logging.getLogger(__name__)
@@ -82,12 +82,11 @@ async def _serve(arguments: Namespace, config: VllmConfig) -> None:
                 llm = await parts.enter_async_context(build_async_engine_client(arguments))
             except Exception as error:
                 raise EngineError(f"vLLM did not start: {error}") from error
-            if config.speculation is not Speculation.none:
-                check_speculation(await llm.collective_rpc("laconic_speculation_problem"))
-                await llm.collective_rpc("laconic_skip_empty_verification")
-            if config.speculation is Speculation.history:
-                settings = {"settings": asdict(config.history)}
-                await llm.collective_rpc("laconic_start_history", kwargs=settings)
+
+            async def call(method: str, **given: Any) -> list[Any]:
+                return list(await llm.collective_rpc(method, kwargs=given))
+
+            await start_speculation(config, call)
             logger.info("serving %s at %s", arguments.model, address)
             ending = await build_and_serve(llm, address, listening, arguments)
         await ending

@@ -5,7 +5,6 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,10 +14,11 @@ from rollout.config import Placement, Speculation, VllmConfig
 from rollout.engine import EngineError
 from rollout.vllm.engine import VllmEngine
 from rollout.vllm.environment import cpu_variables, engine_environment
-from rollout.vllm.guards import check_plugin, check_speculation
+from rollout.vllm.guards import check_plugin
 from rollout.vllm.plugin import SHARED_MEMORY_BACKEND
 from rollout.vllm.processes import EngineProcesses, LastLines, killed_after, with_last_lines
 from rollout.vllm.settings import LOGPROBS_MODE
+from rollout.vllm.speculation import start_speculation
 
 if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
@@ -83,17 +83,12 @@ def start_engine(
     del llm
     atexit.register(engine.shutdown)
     loop.run(_label(engine.llm, weight_version))
-    if config.speculation is not Speculation.none:
-        try:
-            check_speculation(loop.run(engine.call("laconic_speculation_problem")))
-            loop.run(engine.call("laconic_skip_empty_verification"))
-            if config.speculation is Speculation.history:
-                settings = asdict(config.history)
-                loop.run(engine.call("laconic_start_history", settings=settings))
-                loop.run(engine.call("laconic_new_weights", version=weight_version))
-        except EngineError:
-            engine.shutdown()
-            raise
+    try:
+        loop.run(start_speculation(config, engine.call))
+        loop.run(engine.call("laconic_new_weights", version=weight_version))
+    except EngineError:
+        engine.shutdown()
+        raise
     return engine
 
 

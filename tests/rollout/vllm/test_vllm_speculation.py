@@ -7,7 +7,7 @@ import pytest
 from rollout.background import BackgroundLoop
 from rollout.config import Speculation, VllmConfig
 from rollout.engine import EngineError
-from rollout.vllm import plugin, start
+from rollout.vllm import plugin, speculation, start
 from tests.engine_fixtures import LAB, MAX_MODEL_TOKENS, started
 from tests.rollout.engine_contract import Subject, closed_engine_refuses
 from tests.rollout.vllm.reference import log_prob_gap, surprise
@@ -95,7 +95,7 @@ def test_stock_kernel_is_found_in_the_worker_and_stops_the_start(sabotage):
 def test_stock_kernel_would_have_sampled_from_another_distribution(sabotage, monkeypatch):
     """The guard is switched off here: this is what it prevents, and that `surprise` can tell."""
     sabotage("patches.replace_expand_kernel", "pass")
-    monkeypatch.setattr(start, "check_speculation", lambda problems: None)
+    monkeypatch.setattr(speculation, "check_speculation", lambda problems: None)
     with started(LAB / "short", speculation=Speculation.suffix) as running:
         assert abs(surprise(running.model(), running.sample(128, 400))) > 6
 
