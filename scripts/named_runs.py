@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rl.evaluate.outcomes import Outcomes, read_outcomes
+
 NAME = re.compile(r"(?P<variant>.+)-seed(?P<seed>\d+)")
 
 
@@ -19,6 +21,12 @@ class NamedRun:
     folder: Path
     summary: dict[str, Any]
     metrics: list[dict[str, Any]]
+
+    def outcomes(self) -> Outcomes:
+        """What became of the samples at T=1 after training."""
+        return read_outcomes(
+            self.folder / "eval" / f"step_{self.summary['steps']:05d}.parquet"
+        ).sampled
 
 
 def named_runs(folder: Path) -> Iterator[NamedRun]:

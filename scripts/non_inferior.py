@@ -17,7 +17,7 @@ import numpy as np
 from rl.bench.bench import paired_ratio
 from rl.evaluate.comparison import shared_problems
 from rl.evaluate.formulas import Floats
-from rl.evaluate.outcomes import Outcomes, read_outcomes
+from rl.evaluate.outcomes import Outcomes
 from scripts.make_results import json_lines
 from scripts.markdown import interval, table
 from scripts.named_runs import named_runs
@@ -78,11 +78,10 @@ def finished_runs(folder: Path) -> Iterator[Run]:
     """The runs in `folder` that have a summary."""
     for run in named_runs(folder):
         steps = [row for row in run.metrics if "step_time" in row]
-        evaluated = run.folder / "eval" / f"step_{run.summary['steps']:05d}.parquet"
         yield Run(
             variant=run.variant,
             seed=run.seed,
-            outcomes=read_outcomes(evaluated).sampled,
+            outcomes=run.outcomes(),
             tokens=sum(row["step_tokens"] for row in steps),
             seconds=sum(row["step_time"] for row in steps),
             commit=run.summary["commit"],
@@ -125,7 +124,7 @@ def row(runs: Sequence[Run], theirs: Mapping[int, Run]) -> Row:
 
 
 def ratio(pairs: Sequence[tuple[float, float]]) -> list[float] | None:
-    """Ours over the rival's, [ratio, low, high]; None with fewer than two pairs."""
+    """Of each pair the first over the second, [ratio, low, high]; None with fewer than two."""
     return list(paired_ratio(*zip(*pairs, strict=True))) if len(pairs) > 1 else None
 
 
@@ -152,9 +151,11 @@ def change_and_bound(changes: Sequence[Floats]) -> tuple[float, float]:
     return float(table.mean()), float(np.quantile(resampled, 0.05))
 
 
-def verdict(bound: float) -> str:
-    """Whether a change with this lower `bound` is non-inferior, in Markdown."""
-    return "yes" if bound > -MARGIN else "**no**"
+def changed(change: float | None, bound: float | None) -> tuple[str, str, str]:
+    """A change of accuracy, its bound and whether it is non-inferior, in Markdown."""
+    if change is None or bound is None:
+        return "-", "-", "-"
+    return f"{change:+.3f}", f"{bound:+.3f}", "yes" if bound > -MARGIN else "**no**"
 
 
 HEADER = (
@@ -165,14 +166,11 @@ HEADER = (
 
 def cells(found: Row) -> list[str]:
     """A variant's row under `HEADER`."""
-    changed = ("-", "-", "-")
-    if found.change is not None and found.bound is not None:
-        changed = (f"{found.change:+.3f}", f"{found.bound:+.3f}", verdict(found.bound))
     return [
         found.variant,
         ", ".join(map(str, found.seeds)),
         f"{found.accuracy:.3f}",
-        *changed,
+        *changed(found.change, found.bound),
         f"{found.response_tokens:.1f}",
         interval(found.tokens),
         interval(found.seconds),

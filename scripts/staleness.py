@@ -4,10 +4,10 @@
 
 Rows of other settings than those of the folder stay in the file.
 
-Every run of the folder is of one recipe that differs in its learning rate, `rollout.max_staleness`,
-correction and seed alone; a run without a summary was stopped by a guard, and its seed is missing
-from its row. A setting is non-inferior where the one-sided 95 % bound of its change in accuracy,
-over problems and seeds, is above `-MARGIN`.
+Every run of the folder lies in NAME-seedN. All are of one recipe and differ in learning rate,
+`rollout.max_staleness`, correction and seed alone; a run without a summary was stopped by a guard,
+and its seed is missing from its row. A setting is non-inferior where the one-sided 95 % bound of
+its change in accuracy, over problems and seeds, is above `-MARGIN`.
 """
 
 import argparse
@@ -22,11 +22,12 @@ import numpy as np
 
 from rl.cli.compose import compose
 from rl.cli.options import option_name
-from rl.evaluate.outcomes import Outcomes, read_outcomes
+from rl.evaluate.outcomes import Outcomes
 from scripts.code_hash import ROOT
 from scripts.make_results import json_lines
 from scripts.markdown import table
-from scripts.non_inferior import MARGIN, accuracy_changes, change_and_bound, verdict
+from scripts.named_runs import named_runs
+from scripts.non_inferior import MARGIN, accuracy_changes, change_and_bound, changed
 
 RESULTS = ROOT / "results" / "staleness.json"
 SETTING = ("learning_rate", "staleness", "correction")
@@ -97,22 +98,19 @@ def beside(
 
 def finished_runs(folder: Path) -> Iterator[Run]:
     """The runs in `folder` that have a summary."""
-    for summary in sorted(folder.glob("*/summary.json")):
-        run = summary.parent
-        told = json.loads(summary.read_text())
-        config = compose(run / "recipe.yaml", ["run.dir=''"]).config
-        rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-        steps = [row for row in rows if "time/learn" in row][FILLING:]
+    for run in named_runs(folder):
+        config = compose(run.folder / "recipe.yaml", ["run.dir=''"]).config
+        steps = [row for row in run.metrics if "time/learn" in row][FILLING:]
         yield Run(
             learning_rate=config.learner.learning_rate,
             staleness=config.rollout.max_staleness,
             correction=option_name("correction", config.correction),
-            seed=told["seed"],
-            outcomes=read_outcomes(run / "eval" / f"step_{told['steps']:05d}.parquet").sampled,
+            seed=run.seed,
+            outcomes=run.outcomes(),
             step_seconds=fmean(row["step_time"] for row in steps),
             learn_seconds=fmean(row["time/learn"] for row in steps),
             step_tokens=fmean(row["step_tokens"] for row in steps),
-            commit=told["commit"],
+            commit=run.summary["commit"],
         )
 
 
@@ -170,16 +168,13 @@ HEADER = (
 
 def cells(row: Setting) -> list[str]:
     """The row of a setting under `HEADER`."""
-    changed = ("-", "-", "-")
-    if row.change is not None and row.bound is not None:
-        changed = (f"{row.change:+.3f}", f"{row.bound:+.3f}", verdict(row.bound))
     return [
         f"{row.learning_rate:g}",
         str(row.staleness),
         row.correction,
         ", ".join(map(str, row.seeds)),
         f"{row.accuracy:.3f}",
-        *changed,
+        *changed(row.change, row.bound),
         f"{row.step_seconds:.1f}",
         f"{row.learn_seconds:.1f}",
         f"{row.step_tokens:.0f}",

@@ -16,11 +16,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from rl.bench.bench import paired_ratio
 from scripts.code_hash import ROOT
 from scripts.make_results import json_lines
 from scripts.markdown import interval, table
 from scripts.named_runs import named_runs
+from scripts.non_inferior import ratio
 
 RESULTS = ROOT / "results" / "time_to_accuracy.json"
 EXPLAINED = "critic/vf_explained_var"
@@ -138,14 +138,13 @@ def row(runs: Sequence[Run], accuracy: float, against: Mapping[int, float | None
     found = {run.seed: seconds_until(run, accuracy) for run in runs}
     pairs = [(against.get(seed), seconds) for seed, seconds in found.items()]
     both = [(other, mine) for other, mine in pairs if other and mine]
-    speedup = list(paired_ratio(*zip(*both, strict=True))) if len(both) > 1 else None
     explained = [run.explained_variance for run in runs if run.explained_variance is not None]
     return Row(
         variant=runs[0].variant,
         accuracy=accuracy,
         seeds=list(found),
         seconds=list(found.values()),
-        speedup=speedup,
+        speedup=ratio(both),
         final_accuracy=fmean(run.accuracies[-1] for run in runs),
         explained_variance=fmean(explained) if explained else None,
         commits=sorted({run.commit for run in runs}),
