@@ -10,14 +10,14 @@ export TORCH_INDEX
 NO_BROWSER := $(if $(shell command -v chromium || command -v google-chrome),, and not browser)
 # First what needs no engine, on all cores; then one engine for all the others. 5: ARGS selects none.
 FAST := not engine and not browser and not gpu
-SLOW := (engine or browser) and not gpu$(NO_BROWSER)
+SLOW := (engine or browser) and not gates and not gpu$(NO_BROWSER)
 PARALLEL := -q -n logical --maxprocesses 4
 
 BIN := .venv/bin
 PINNED := .venv/.pinned
 INSTALLED := .venv/.installed
 
-.PHONY: setup train test test-all check pins
+.PHONY: setup train test test-all test-gates check pins
 .DEFAULT_GOAL := setup
 
 setup: $(INSTALLED)
@@ -40,6 +40,9 @@ test: $(INSTALLED)
 test-all: $(INSTALLED)
 	$(BIN)/python -m pytest $(PARALLEL) -m "$(FAST)" $(ARGS) || [ $$? = 5 ]
 	$(BIN)/python -m pytest -m "$(SLOW)" $(ARGS) || [ $$? = 5 ]
+
+test-gates: $(INSTALLED)
+	$(BIN)/python -m pytest -m gates $(ARGS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -184,10 +184,21 @@ class AlgorithmConfig:
         return max(self.kl_coefficient, self.kl_reward_coefficient) > 0
 
 
+class Backbone(Enum):
+    """Whose hidden states a critic's values are read off, by a linear head."""
+
+    separate = "separate"
+    """Those of a second model, which starts as the initial policy and learns as a whole."""
+    shared = "shared"
+    """The policy's own. The head alone learns: the value loss has no part in the policy's gradient,
+    and no memory beside the head's. It wants a larger rate, such as 1e-3."""
+
+
 @dataclass(kw_only=True)
 class CriticConfig:
-    """The value model of methods that have one: a backbone of its own, its own engine and rate."""
+    """The value model of methods that have one, under an engine and a rate of its own."""
 
+    backbone: Backbone = Backbone.separate
     learning_rate: float = 2e-6
     warmup_steps: int = 10
     """First steps that train the critic alone, on what the initial policy samples: with values that

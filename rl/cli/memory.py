@@ -43,8 +43,8 @@ def learner_memory(
 ) -> LearnerMemory:
     """The estimate for one of `num_ranks` ranks.
 
-    `with_reference` adds a frozen copy for the KL, `with_critic` a second model that trains; it has
-    no output matrix, which is not taken off.
+    `with_reference` adds a frozen copy for the KL, `with_critic` a second model that trains: a
+    critic with a backbone of its own. It has no output matrix, which is not taken off.
     """
     whole = shapes.num_parameters
     trained = lora_parameters(shapes, learner.lora.rank) if learner.lora.rank else whole

@@ -9,7 +9,7 @@ from rl.cli.options import option_name
 from rl.cli.recipe import show
 from rl.cli.shapes import Shapes, model_shapes
 from rl.cli.threads import learner_threads
-from rl.config import ActorCriticConfig, LearnerConfig, RunConfig
+from rl.config import ActorCriticConfig, Backbone, LearnerConfig, RunConfig
 from rollout.config import Placement, TransformersConfig, VllmConfig
 
 GIB = 2**30
@@ -91,10 +91,14 @@ def _summary(config: RunConfig, machine: Machine, shapes: Shapes | None) -> list
 
 
 def _rows(config: RunConfig, machine: Machine, shapes: Shapes) -> list[Row]:
-    with_reference = config.algorithm.needs_reference
-    with_critic = isinstance(config.algorithm, ActorCriticConfig)
+    algorithm = config.algorithm
     memory = learner_memory(
-        shapes, config.learner, machine.num_learners, with_reference, with_critic
+        shapes,
+        config.learner,
+        machine.num_learners,
+        with_reference=algorithm.needs_reference,
+        with_critic=isinstance(algorithm, ActorCriticConfig)
+        and algorithm.critic.backbone is Backbone.separate,
     )
     placement = placement_of(config, machine)
     kind = "cpu" if placement is Placement.cpu and not machine.num_gpus else "gpu"

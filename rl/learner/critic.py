@@ -1,13 +1,14 @@
-"""The critic: a value model under DeepSpeed, on a backbone of its own, trained by regression.
+"""The critic: a value model under DeepSpeed, trained by regression.
 
 values of the update's rows -> advantages and targets (rank 0) -> per minibatch of finished
-responses: clipped value loss and backward per micro-batch, one optimizer step. The backbone starts
-as the initial policy's; like `DeepSpeedLearner`, every method is called by all ranks.
+responses: clipped value loss and backward per micro-batch, one optimizer step. Its backbone is its
+own or the policy's; like `DeepSpeedLearner`, every method is called by all ranks.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,6 @@ from rl.config import CriticConfig, RunConfig
 from rl.learner.batch import TokenRow, ValueRow, dummy_value_row
 from rl.learner.checkpoint import CHECKPOINT_TAG
 from rl.learner.engine import is_plain, optimizer_step, train_engine
-from rl.learner.model import enable_checkpointing
 from rl.learner.policy import padded_ids
 from rl.learner.process_group import Ranks
 from rl.learner.statistics import Statistics, reduced
@@ -80,16 +80,47 @@ class ValueHead(nn.Module):
 class ValueModel(nn.Module):
     """A transformers model without its output layer, called for the values of states."""
 
-    def __init__(self, backbone: "PreTrainedModel", dtype: torch.dtype) -> None:
+    def __init__(self, backbone: "PreTrainedModel") -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = ValueHead(backbone.config.hidden_size, dtype)
+        self.head = ValueHead(backbone.config.hidden_size, backbone.dtype)
 
     def forward(self, batch: PaddedStates) -> Tensor:
         """Values [N] at the states of `batch`."""
-        hidden = self.backbone(input_ids=batch.token_ids, use_cache=False).last_hidden_state
-        values: Tensor = self.head(hidden[batch.rows, batch.positions])
+        values: Tensor = self.head(hidden_states(self.backbone, batch))
         return values
+
+
+class SharedValueModel(nn.Module):
+    """A value head on the policy's own hidden states; the head is all that learns.
+
+    The policy is held by a function, for its parameters are not this module's: an engine around it
+    neither partitions, trains nor saves them.
+    """
+
+    def __init__(self, policy: "PreTrainedModel") -> None:
+        super().__init__()
+        self.states = partial(policy_states, policy)
+        self.head = ValueHead(policy.config.hidden_size, policy.dtype)
+
+    def forward(self, batch: PaddedStates) -> Tensor:
+        """Values [N] at the states of `batch`."""
+        values: Tensor = self.head(self.states(batch))
+        return values
+
+
+@torch.no_grad()
+def policy_states(policy: "PreTrainedModel", batch: PaddedStates) -> Tensor:
+    """`hidden_states` of the policy as it is now, without dropout; leaves it in evaluation mode."""
+    policy.eval()
+    return hidden_states(policy.base_model, batch)
+
+
+def hidden_states(backbone: "PreTrainedModel", batch: PaddedStates) -> Tensor:
+    """The last hidden states [N, H] at the states of `batch`."""
+    hidden = backbone(input_ids=batch.token_ids, use_cache=False).last_hidden_state
+    states: Tensor = hidden[batch.rows, batch.positions]
+    return states
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,16 +154,13 @@ class Critic:
     """The value model's weights and optimizer, spread over the ranks as ZeRO's stage says."""
 
     def __init__(
-        self, config: RunConfig, critic: CriticConfig, policy: "PreTrainedModel", ranks: Ranks
+        self, config: RunConfig, critic: CriticConfig, model: nn.Module, ranks: Ranks
     ) -> None:
+        """`model` is called for the values of `PaddedStates`."""
         self._config = critic
         self._settings = replace(config.learner, learning_rate=critic.learning_rate)
         self._dtype = config.model.dtype
         self._ranks = ranks
-        backbone = policy.base_model
-        if config.learner.gradient_checkpointing:
-            enable_checkpointing(backbone, inputs_require_grad=False)
-        model = ValueModel(backbone, policy.dtype)
         self._engine = train_engine(model.to(ranks.device), self._settings, self._dtype)
 
     @torch.no_grad()

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from data.types import LogProbs
 from rl.algorithms.table import policy_loss
-from rl.config import ActorCriticConfig, RunConfig
+from rl.config import ActorCriticConfig, Backbone, RunConfig
 from rl.disk import sync_tree
 from rl.learner.batch import Row, ValueRow, dummy_row
 from rl.learner.checkpoint import CHECKPOINT_TAG, Index, Layout, read_index, write_index
 from rl.learner.correction import INTERPOLATIONS, correction_weights, weight_metrics
-from rl.learner.critic import Critic, Values
+from rl.learner.critic import Critic, SharedValueModel, ValueModel, Values
 from rl.learner.deterministic import use_deterministic_algorithms
 from rl.learner.diagnostics import Diagnostics
 from rl.learner.drafter import DraftLearner
@@ -267,8 +267,11 @@ class DeepSpeedLearner:
             "model.dtype": self._dtype,
             "learner.lora.rank": self._settings.lora.rank,
         }
-        beside = {"critic": self._critic, "draft_model": self._drafter}
-        return layout | {name: "whole" for name, model in beside.items() if model is not None}
+        if isinstance(self._algorithm, ActorCriticConfig):
+            layout["algorithm.critic.backbone"] = self._algorithm.critic.backbone.value
+        if self._drafter is not None:
+            layout["draft_model"] = "whole"
+        return layout
 
     def export(self, folder: Path) -> None:
         """The policy in Hugging Face format: safetensors, config, generation config, tokenizer."""
@@ -305,10 +308,16 @@ class DeepSpeedLearner:
         return engine
 
     def _load_critic(self, config: RunConfig) -> Critic | None:
-        """The value model of an algorithm that has one, on a backbone of its own."""
+        """The critic of an algorithm that has one."""
         if not isinstance(config.algorithm, ActorCriticConfig):
             return None
-        return Critic(config, config.algorithm.critic, self._load(config), self.ranks)
+        critic = config.algorithm.critic
+        if critic.backbone is Backbone.shared:
+            return Critic(config, critic, SharedValueModel(self._model), self.ranks)
+        backbone = self._load(config).base_model
+        if config.learner.gradient_checkpointing:
+            enable_checkpointing(backbone, inputs_require_grad=False)
+        return Critic(config, critic, ValueModel(backbone), self.ranks)
 
     def _load_drafter(self, config: RunConfig, path: str) -> DraftLearner | None:
         """The draft model that learns, if the config asks for one."""

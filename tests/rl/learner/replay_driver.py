@@ -17,6 +17,7 @@ from rl.algorithms.config import CorrectionConfig
 from rl.algorithms.table import ACTOR_CRITICS, ALGORITHMS
 from rl.cli.options import GROUPS
 from rl.config import (
+    Backbone,
     CriticConfig,
     DraftLearnerConfig,
     KlEstimator,
@@ -43,6 +44,10 @@ def correction_config(name: str = "none", **options: Any) -> CorrectionConfig:
     return config
 
 
+def critic_config(backbone: str = "separate", **options: Any) -> CriticConfig:
+    return CriticConfig(backbone=Backbone[backbone], **options)
+
+
 def rollout_config(drafter: str, options: dict[str, Any]) -> RolloutConfig:
     if not drafter:
         return RolloutConfig(**options)
@@ -61,7 +66,7 @@ def run_config(options: dict[str, Any]) -> RunConfig:
     algorithm["kl_estimator"] = KlEstimator[algorithm.get("kl_estimator", "k3")]
     name = options.get("method", "grpo")
     if "critic" in options:
-        name, algorithm["critic"] = "ppo", CriticConfig(**options["critic"])
+        name, algorithm["critic"] = "ppo", critic_config(**options["critic"])
     method = (ALGORITHMS | ACTOR_CRITICS)[name]
     return RunConfig(
         model=ModelConfig(path="tiny", dtype=options.get("dtype", "float32")),

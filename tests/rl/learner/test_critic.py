@@ -14,7 +14,13 @@ from transformers import AutoModel, AutoModelForCausalLM
 from rl.algorithms.aggregation import sequence_mean_token_mean
 from rl.config import CriticConfig
 from rl.learner.batch import Row, ValueRow, dummy_value_row, even_minibatches
-from rl.learner.critic import ValueModel, flatten_states, pad_states, weighted_loss
+from rl.learner.critic import (
+    SharedValueModel,
+    ValueModel,
+    flatten_states,
+    pad_states,
+    weighted_loss,
+)
 from rl.learner.deepspeed_learner import DeepSpeedLearner, policy_steps
 from rl.learner.process_group import Ranks
 from rl.learner.ranks import LearnerGroup
@@ -55,13 +61,13 @@ def test_the_state_after_the_last_token_never_trains() -> None:
 
 
 def value_model(folder: Path) -> ValueModel:
-    model = ValueModel(AutoModelForCausalLM.from_pretrained(folder).base_model, torch.float32)
+    model = ValueModel(AutoModelForCausalLM.from_pretrained(folder).base_model)
     torch.nn.init.normal_(model.head.weight, generator=torch.Generator().manual_seed(0))
     return model.eval()
 
 
 def test_a_critic_begins_with_the_value_zero(tiny_model: Path) -> None:
-    model = ValueModel(AutoModelForCausalLM.from_pretrained(tiny_model).base_model, torch.float32)
+    model = ValueModel(AutoModelForCausalLM.from_pretrained(tiny_model).base_model)
     assert model(pad_states(ROWS, CPU)).tolist() == [0.0] * 5
 
 
@@ -70,6 +76,21 @@ def test_values_are_hidden_states_times_the_head(tiny_model: Path) -> None:
     hidden = AutoModel.from_pretrained(tiny_model)(torch.tensor([[5, 6, 7, 8]])).last_hidden_state
     theirs = hidden[0, 1:] @ model.head.weight[0]
     torch.testing.assert_close(model(pad_states(ROWS, CPU))[:3], theirs, rtol=0, atol=1e-5)
+
+
+def test_a_shared_backbone_gives_the_policys_states_and_takes_no_gradient(
+    tiny_model: Path,
+) -> None:
+    policy = AutoModelForCausalLM.from_pretrained(tiny_model)
+    shared, separate = SharedValueModel(policy.train()), value_model(tiny_model)
+    shared.head.load_state_dict(separate.head.state_dict())
+    values = shared(pad_states(ROWS, CPU))
+    torch.testing.assert_close(values, separate(pad_states(ROWS, CPU)), rtol=0, atol=0)
+    values.sum().backward()
+    assert [name for name, _ in shared.named_parameters()] == ["head.weight"]
+    assert shared.head.weight.grad is not None and shared.head.weight.grad.any()
+    assert all(parameter.grad is None for parameter in policy.parameters())
+    assert not policy.training  # so that dropout has no part in the values
 
 
 def test_a_dummy_row_gives_every_parameter_a_zero_gradient(tiny_model: Path) -> None:
@@ -150,18 +171,19 @@ def test_gradient_is_that_of_a_slow_reference_however_the_rows_are_cut(
 
 
 def slow_update(
-    folder: Path, minibatches: list[list[ValueRow]], critic: CriticConfig
+    folder: Path, minibatches: list[list[ValueRow]], critic: CriticConfig, head_alone: bool = False
 ) -> tuple[list[float], list[float], ValueModel]:
     """Losses, gradient norms and the model afterwards: plain torch, one row at a time."""
-    model = ValueModel(AutoModelForCausalLM.from_pretrained(folder).base_model, torch.float32)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=critic.learning_rate, weight_decay=0.0)
+    model = ValueModel(AutoModelForCausalLM.from_pretrained(folder).base_model)
+    learning = model.head if head_alone else model
+    optimizer = torch.optim.AdamW(learning.parameters(), lr=critic.learning_rate, weight_decay=0.0)
     losses, norms = [], []
     for rows in minibatches:
         clip = critic.clip_low, critic.clip_high
         total = torch.stack([slow_loss(model, row, *clip) for row in rows]).mean()
         optimizer.zero_grad()
         total.backward()
-        norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), 0.3).item())
+        norms.append(torch.nn.utils.clip_grad_norm_(learning.parameters(), 0.3).item())
         optimizer.step()
         losses.append(total.item())
     return losses, norms, model
@@ -209,6 +231,32 @@ def test_an_update_is_what_plain_torch_does(
     assert metrics["critic/vf_clipfrac"] > 0
     assert metrics["critic/vf_loss"] == pytest.approx(np.mean(losses), abs=1e-6)
     assert metrics["critic/grad_norm"] == pytest.approx(np.mean(norms), rel=1e-5)
+    rows = [row for minibatch in minibatches for row in minibatch]
+    for row, ours in zip(rows, trained.values(rows), strict=True):
+        theirs = slow_values(model, row).detach().numpy()
+        np.testing.assert_allclose(ours[:-1], theirs, rtol=0, atol=2e-5)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(("stage", "rank"), [(0, 0), (2, 4), (3, 0)])
+def test_a_head_on_the_policys_states_learns_alone_and_follows_the_policy(
+    stage: int, rank: int, tiny_tied_model: Path, tmp_path: Path, ranks: Ranks, steps: Any
+) -> None:
+    learner = {"zero_stage": stage, "max_grad_norm": 0.3, "lora": {"rank": rank}}
+    shared = CRITIC | {"backbone": "shared"}
+    trained = group(tiny_tied_model, ranks, critic=shared, learner=learner)
+    untouched = group(tiny_tied_model, ranks, critic=shared, learner=learner)
+    minibatches = value_rows(steps[0]) + value_rows(steps[1])
+    metrics = trained.update_critic(minibatches)
+    losses, norms, model = slow_update(
+        tiny_tied_model, minibatches, CriticConfig(**CRITIC), head_alone=True
+    )
+    assert metrics["critic/vf_loss"] == pytest.approx(np.mean(losses), abs=1e-6)
+    assert metrics["critic/grad_norm"] == pytest.approx(np.mean(norms), rel=1e-5)
+    # The policy's own update is the one of a policy whose critic has learned nothing.
+    assert trained.update(steps[0]) == untouched.update(steps[0])
+    trained.export(tmp_path)
+    model.backbone = AutoModelForCausalLM.from_pretrained(tmp_path).base_model
     rows = [row for minibatch in minibatches for row in minibatch]
     for row, ours in zip(rows, trained.values(rows), strict=True):
         theirs = slow_values(model, row).detach().numpy()

@@ -25,7 +25,7 @@ from tests.rollout.vllm.exactness import (
 from tests.rollout.vllm.joint import Joint, first_tokens
 from tests.rollout.vllm.planted_drafters import DRAFTS_VARIABLE
 
-pytestmark = [pytest.mark.engine, pytest.mark.long]
+pytestmark = [pytest.mark.engine, pytest.mark.gates]
 
 LEVEL = 0.01
 REPEATS = 20

@@ -148,7 +148,7 @@ def test_the_stock_kernel_is_found(kind, stock_kernel):
 
 
 @KINDS
-@pytest.mark.long
+@pytest.mark.gates
 def test_the_gate_has_the_size_and_the_power_that_it_claims(kind, lenient):
     """200 gates of 5e5 draws each on what we run, and 200 on a lenience of 1 percent."""
     cases, draws = cases_of(kind), 500_000 // len(OPTIONS)
