@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
 from rollout.drafting.acceptance import Acceptance
@@ -87,6 +88,13 @@ class PolicyEngine(MortalEngine, Protocol):
 
     def admit_together(self) -> None:
         """From now on, requests that start together join together, so that a step repeats."""
+        ...
+
+    def rest(self) -> AbstractContextManager[None]:
+        """Until the block ends, the memory of GPUs that engine and learner share is the learner's.
+
+        Nothing is sampled or sent meanwhile; requests are kept. Elsewhere it does nothing. Blocks.
+        """
         ...
 
     def shutdown(self) -> None:

@@ -135,6 +135,10 @@ class TransformersEngine:
     def admit_together(self) -> None:
         """Nothing to do: requests made in one turn of an event loop always join together."""
 
+    def rest(self) -> contextlib.AbstractContextManager[None]:
+        """Nothing to do: no memory is shared with the learner."""
+        return contextlib.nullcontext()
+
     def start_transfer(self, bucket_mib: int) -> "InPlaceTransfer":
         """Buckets of any size are copied as they come: `bucket_mib` is the learner's alone."""
         return InPlaceTransfer(self)

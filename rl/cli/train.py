@@ -157,7 +157,8 @@ def run_job(
         journal = start_journal(parts, config, start, job.resolved)
         started = host.engine(config, start.step)
         journal.progress.note(f"{started.engine.name} is ready")
-        learner = start_learner(parts, config, host)
+        with started.engine.rest():
+            learner = start_learner(parts, config, host)
         engine = supervise(config, host, started, learner)
         pool = start_pool(parts, config.verifier, host.loop)
         journal.judging_seconds = lambda: pool.busy_seconds
@@ -189,6 +190,7 @@ def run_job(
             credit=drafting_credit(config, build_credit(config, learner, stream)),
             learner=learner,
             transfer=engine,
+            rest=lambda: engine.engine.rest(),
             interrupts=interrupts,
             probe=build_probe(config, engine, learner, inputs.held_out or inputs.training),
             lengths=lengths,

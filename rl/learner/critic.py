@@ -5,7 +5,6 @@ responses: clipped value loss and backward per micro-batch, one optimizer step. 
 own or the policy's; like `DeepSpeedLearner`, every method is called by all ranks.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -22,10 +20,10 @@ from rl.algorithms.value_loss import clipped_value_loss, value_metrics
 from rl.config import CriticConfig, RunConfig
 from rl.learner.batch import TokenRow, ValueRow, dummy_value_row
 from rl.learner.checkpoint import CHECKPOINT_TAG
-from rl.learner.engine import is_plain, optimizer_step, train_engine
+from rl.learner.engine import is_plain, train_engine, train_minibatches
 from rl.learner.policy import padded_ids
 from rl.learner.process_group import Ranks
-from rl.learner.statistics import Statistics, reduced
+from rl.learner.statistics import Statistics
 from rl.learner.universal import load_engine
 
 if TYPE_CHECKING:
@@ -177,15 +175,17 @@ class Critic:
     def update(self, minibatches: Sequence[Sequence[Sequence[ValueRow]]]) -> dict[str, float]:
         """One optimizer step per minibatch; returns metrics over all ranks, under verl's names."""
         statistics = Statistics()
-        losses, norms = [], []
-        for minibatch in minibatches:
-            losses.append(self._accumulate(minibatch, statistics))
-            norms.append(optimizer_step(self._engine, is_plain(self._settings, self._dtype)))
-        device = self._ranks.device
-        return statistics.reduce(device) | {
-            "critic/vf_loss": sum(reduced(losses, dist.ReduceOp.SUM, device)) / len(minibatches),
-            "critic/grad_norm": sum(norms) / len(norms),
-            "critic/skipped_updates": float(sum(not math.isfinite(norm) for norm in norms)),
+        steps = train_minibatches(
+            self._engine,
+            minibatches,
+            partial(self._loss, statistics=statistics),
+            plain=is_plain(self._settings, self._dtype),
+            ranks=self._ranks,
+        )
+        return statistics.reduce(self._ranks.device) | {
+            "critic/vf_loss": steps.loss,
+            "critic/grad_norm": steps.grad_norm,
+            "critic/skipped_updates": steps.num_skipped,
         }
 
     def save(self, folder: Path) -> None:
@@ -200,19 +200,9 @@ class Critic:
         values: Tensor = self._engine(pad_states(rows, self._ranks.device))
         return values
 
-    def _accumulate(self, minibatch: Sequence[Sequence[ValueRow]], statistics: Statistics) -> float:
-        """Adds the gradients of a minibatch; returns this rank's part of its loss."""
-        self._engine.train()
-        total = 0.0
-        for number, rows in enumerate(minibatch, start=1):
-            self._engine.set_gradient_accumulation_boundary(number == len(minibatch))
-            loss = self._loss(rows or [dummy_value_row()], statistics)
-            # ZeRO averages gradients over ranks; row weights already divide by the whole batch.
-            self._engine.backward(loss * self._ranks.world_size)
-            total += loss.item()
-        return total
-
     def _loss(self, rows: Sequence[ValueRow], statistics: Statistics) -> Tensor:
+        """This rank's part of the loss of a micro-batch."""
+        rows = rows or [dummy_value_row()]
         flat = flatten_states(rows, self._ranks.device)
         values = self._call(rows)
         clip = (self._config.clip_low, self._config.clip_high)

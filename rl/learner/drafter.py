@@ -6,14 +6,13 @@ step. Online Speculative Decoding (arXiv:2310.07177) learns from the tokens that
 as they are served; here from every sampled token, against the weights that are published next.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -21,12 +20,12 @@ from rl.algorithms.draft_losses import DRAFT_LOSSES, DraftLoss, acceptance
 from rl.config import RunConfig
 from rl.learner.batch import Row, dummy_row
 from rl.learner.checkpoint import CHECKPOINT_TAG
-from rl.learner.engine import is_plain, optimizer_step, train_engine
+from rl.learner.engine import is_plain, train_engine, train_minibatches
 from rl.learner.flat import flatten
 from rl.learner.model import enable_checkpointing
 from rl.learner.policy import ModelRows, Policy, output_weight, pad_rows, response_states
 from rl.learner.process_group import Ranks
-from rl.learner.statistics import Statistics, reduced
+from rl.learner.statistics import Statistics
 from rl.learner.universal import load_engine
 
 if TYPE_CHECKING:
@@ -107,16 +106,18 @@ class DraftLearner:
     ) -> dict[str, float]:
         """One optimizer step towards `policy` per minibatch; returns metrics over all ranks."""
         statistics = Statistics()
-        losses, norms = [], []
         policy.eval()
-        for minibatch in minibatches:
-            losses.append(self._accumulate(minibatch, policy, statistics))
-            norms.append(optimizer_step(self._engine, is_plain(self._settings, self._dtype)))
-        device = self._ranks.device
-        return statistics.reduce(device) | {
-            "draft_model/loss": sum(reduced(losses, dist.ReduceOp.SUM, device)) / len(minibatches),
-            "draft_model/grad_norm": sum(norms) / len(norms),
-            "draft_model/skipped_updates": float(sum(not math.isfinite(norm) for norm in norms)),
+        steps = train_minibatches(
+            self._engine,
+            minibatches,
+            partial(self._loss, policy=policy, statistics=statistics),
+            plain=is_plain(self._settings, self._dtype),
+            ranks=self._ranks,
+        )
+        return statistics.reduce(self._ranks.device) | {
+            "draft_model/loss": steps.loss,
+            "draft_model/grad_norm": steps.grad_norm,
+            "draft_model/skipped_updates": steps.num_skipped,
         }
 
     def save(self, folder: Path) -> None:
@@ -127,21 +128,9 @@ class DraftLearner:
         """Restores what `save` wrote on `num_saved` ranks under the same layout."""
         load_engine(self._engine, folder, num_saved, scratch, strict=True)
 
-    def _accumulate(
-        self, minibatch: Sequence[Sequence[Row]], policy: Policy, statistics: Statistics
-    ) -> float:
-        """Adds the gradients of a minibatch; returns this rank's part of its loss."""
-        self._engine.train()
-        total = 0.0
-        for number, rows in enumerate(minibatch, start=1):
-            self._engine.set_gradient_accumulation_boundary(number == len(minibatch))
-            loss = self._loss(rows or [dummy_row()], policy, statistics)
-            # ZeRO averages gradients over ranks; row weights already divide by the whole batch.
-            self._engine.backward(loss * self._ranks.world_size)
-            total += loss.item()
-        return total
-
     def _loss(self, rows: Sequence[Row], policy: Policy, statistics: Statistics) -> Tensor:
+        """This rank's part of the loss of a micro-batch."""
+        rows = rows or [dummy_row()]
         batch = pad_rows(rows, self._ranks.device)
         with torch.no_grad():
             states = response_states(policy.model, batch)

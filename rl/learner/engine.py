@@ -1,13 +1,20 @@
 """DeepSpeed engines: one for each model that trains, one that partitions a frozen copy."""
 
 import math
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import torch
-from torch import nn
+import torch.distributed as dist
+from torch import Tensor, nn
 
 from rl.config import LearnerConfig, Offload
 from rl.learner.model import decay_groups
+from rl.learner.process_group import Ranks
+from rl.learner.statistics import reduced
+
+R = TypeVar("R")
+"""A row of a model's minibatches."""
 
 
 def deepspeed_config(learner: LearnerConfig, dtype: str) -> dict[str, Any]:
@@ -84,6 +91,55 @@ def frozen_engine(policy: nn.Module, learner: LearnerConfig, dtype: str) -> Any:
 def is_plain(learner: LearnerConfig, dtype: str) -> bool:
     """Whether DeepSpeed wraps the optimizer in none of its own."""
     return learner.zero_stage == 0 and dtype == "float32"
+
+
+class Steps(NamedTuple):
+    """Optimizer steps over all ranks: mean loss, mean gradient norm, and how many were dropped."""
+
+    loss: float
+    grad_norm: float
+    num_skipped: float
+
+
+def train_minibatches(
+    engine: Any,
+    minibatches: Sequence[Sequence[Sequence[R]]],
+    loss: Callable[[Sequence[R]], Tensor],
+    *,
+    plain: bool,
+    ranks: Ranks,
+) -> Steps:
+    """One optimizer step per minibatch, on `loss` [] of its micro-batches.
+
+    Rows are weighted by the whole minibatch: its loss is the sum over micro-batches and ranks.
+    """
+    losses, norms = [], []
+    for microbatches in minibatches:
+        losses.append(accumulate(engine, microbatches, loss, ranks.world_size))
+        norms.append(optimizer_step(engine, plain))
+    return Steps(
+        loss=sum(reduced(losses, dist.ReduceOp.SUM, ranks.device)) / len(losses),
+        grad_norm=sum(norms) / len(norms),
+        num_skipped=float(sum(not math.isfinite(norm) for norm in norms)),
+    )
+
+
+def accumulate(
+    engine: Any,
+    microbatches: Sequence[Sequence[R]],
+    loss: Callable[[Sequence[R]], Tensor],
+    num_ranks: int,
+) -> float:
+    """Adds the gradients of a minibatch; returns this rank's part of its loss."""
+    engine.train()
+    total = 0.0
+    for number, rows in enumerate(microbatches, start=1):
+        engine.set_gradient_accumulation_boundary(number == len(microbatches))
+        part = loss(rows)
+        # ZeRO averages gradients over ranks; row weights already divide by the whole batch.
+        engine.backward(part * num_ranks)
+        total += part.item()
+    return total
 
 
 def optimizer_step(engine: Any, plain: bool) -> float:

@@ -6,6 +6,7 @@ then has room for one update's groups, and nothing is sampled while the learner 
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +65,8 @@ class Run:
     credit: Credit
     learner: LearnerGroup
     transfer: Transfer
+    rest: Callable[[], AbstractContextManager[None]]
+    """See `PolicyEngine.rest`."""
     probe: Probe
     interrupts: Interrupts
     lengths: LengthHistory
@@ -108,7 +111,7 @@ def train(run: Run, first_step: int, after_step: AfterStep) -> None:
             groups, verdicts, kept_share = run.roll_out(run, index)
         with run.interrupts.allowed(), watch("score"):
             scores = run.reward(groups, verdicts)
-        with watch("learn"):
+        with watch("learn"), run.rest():
             metrics = run.allocation.observe(groups, verdicts, index, run.learner)
             batch = run.credit(groups, scores, index)
             metrics |= train_on(run.learner, batch)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -173,6 +173,10 @@ class ReplicatedEngine:
         self._together = True
         for index in self.running():
             self.engine_of(index).admit_together()
+
+    def rest(self) -> AbstractContextManager[None]:
+        """Nothing to do: no memory is shared with the learner."""
+        return nullcontext()
 
     async def kill(self, why: str) -> None:
         """See `MortalEngine.kill`."""

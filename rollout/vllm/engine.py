@@ -245,15 +245,18 @@ class VllmEngine:
         taken, self._prompt_tokens = self._prompt_tokens, PromptTokens()
         return taken
 
-    def sleep(self) -> None:
-        """Gives the GPU's memory to the learner, where both share it; requests are kept. Blocks."""
-        if self.placement is Placement.shared:
-            self.loop.run(self.llm.sleep(level=1, mode="keep"))
+    @contextmanager
+    def rest(self) -> Iterator[None]:
+        """See `PolicyEngine.rest`: vLLM sleeps, its weights on the host and its cache given up.
 
-    def wake(self) -> None:
-        """Takes the GPU's memory back before a weight transfer or sampling. Blocks."""
-        if self.placement is Placement.shared:
-            self.loop.run(self.llm.wake_up())
+        After a learner that failed it stays asleep: there is no memory to wake up in.
+        """
+        if self.placement is not Placement.shared:
+            yield
+            return
+        self.loop.run(self.llm.sleep(level=1, mode="keep"))
+        yield
+        self.loop.run(self.llm.wake_up())
 
     async def kill(self, why: str) -> None:
         """See `MortalEngine.kill`."""

@@ -7,7 +7,7 @@ are put together. The weights go in through vLLM's weight-transfer routes, one c
 import asyncio
 import socket
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -178,6 +178,10 @@ class RemoteEngine:
             "rollout.placement=remote: requests reach a replica over the network one by one; set "
             "deterministic=false, or rollout.placement=cpu"
         )
+
+    def rest(self) -> AbstractContextManager[None]:
+        """Nothing to do: no memory is shared with the learner."""
+        return nullcontext()
 
     async def kill(self, why: str) -> None:
         """See `MortalEngine.kill`; the replica's processes are left to whoever started them."""

@@ -1,6 +1,7 @@
 """Fake engines that die, hang, drop answers and refuse, and transfers of weights into them."""
 
 import asyncio
+from contextlib import nullcontext
 
 from rollout.drafting.acceptance import Acceptance
 from rollout.engine import EngineLost, RequestLost
@@ -107,5 +108,8 @@ class FakeReplica(MortalFake):
 
     def admit_together(self):
         self.together = True
+
+    def rest(self):
+        return nullcontext()
 
     def shutdown(self): ...

@@ -62,6 +62,7 @@ def new_run() -> Run:
         credit=parts,
         learner=cast(Any, Learner()),
         transfer=parts,
+        rest=parts,
         probe=parts,
         interrupts=parts,
         lengths=LengthHistory(PromptMemory()),

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -89,6 +89,7 @@ class Parts:
             credit=unused,
             learner=unused,
             transfer=unused,
+            rest=nullcontext,
             probe=unused,
             interrupts=unused,
             lengths=LengthHistory(memory),
@@ -104,6 +105,42 @@ def loop() -> Iterator[BackgroundLoop]:
     background = BackgroundLoop()
     yield background
     background.close()
+
+
+def test_the_engine_rests_while_the_learner_learns_and_at_no_other_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    events: list[str] = []
+
+    def noted(event: str, result: Any) -> Any:
+        return lambda *_: (events.append(event), result)[1]
+
+    @contextmanager
+    def rest() -> Iterator[None]:
+        events.append("rest")
+        yield
+        events.append("wake")
+
+    nothing = SimpleNamespace(observe=lambda *_: {})
+    run = SimpleNamespace(
+        config=SimpleNamespace(num_steps=1),
+        interrupts=SimpleNamespace(allowed=nullcontext),
+        roll_out=noted("roll out", ([], [], 1.0)),
+        reward=noted("score", []),
+        rest=rest,
+        allocation=nothing,
+        credit=noted("credit", SimpleNamespace(advantages=[])),
+        learner=SimpleNamespace(publish=noted("publish", {})),
+        transfer=None,
+        probe=noted("probe", {}),
+        oversampling=nothing,
+        limit=nothing,
+    )
+    monkeypatch.setattr("rl.run.loop.train_on", noted("update", {}))
+    train(cast(Run, run), 0, lambda run, step: None)
+    assert events == [
+        "roll out", "score", "rest", "credit", "update", "wake", "publish", "probe",
+    ]  # fmt: skip
 
 
 def order() -> list[str]:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,7 @@ def fallen(folder: Path, action: GuardAction) -> tuple[Run, Journal, RecordingLe
         stream=IdleStream(),
         lengths=LengthHistory(PromptMemory()),
         rank=as_drawn,
+        rest=nullcontext,
         **dict.fromkeys(("roll_out", "reward", "credit", "transfer", "interrupts")),
     )  # type: ignore[arg-type]
     return run, journal, learner

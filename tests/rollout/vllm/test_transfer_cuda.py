@@ -22,11 +22,11 @@ def test_published_weights_are_those_that_sample(placement):
         assert stale_parameters(running.engine.fingerprints(), wanted, 1e-4) == []
 
 
-def test_engine_sleeps_and_wakes_around_an_update():
+def test_engine_rests_while_the_learner_updates():
     with started(LAB / "short", placement=Placement.shared, gpu_memory_utilization=0.2) as running:
         before = [completion.token_ids.tolist() for _, completion in running.sample(8, 16)]
-        running.engine.sleep()
-        running.engine.wake()
+        with running.engine.rest():
+            pass
         running.publish(list(running.model().cuda().named_parameters()))
         after = [completion.token_ids.tolist() for _, completion in running.sample(8, 16)]
         assert after == before
