@@ -1,9 +1,11 @@
 """Options of the model and the data; imports nothing heavy."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum, StrEnum
 from typing import Any
+
+from data.bounds import too_small
 
 CUSTOM = "custom"
 """The path of rows that a function of the user's own returns."""
@@ -56,7 +58,8 @@ class ModelConfig:
             )
         if self.dtype not in ("float32", "bfloat16"):
             found.append(f"model.dtype={self.dtype}: set float32 or bfloat16")
-        return found
+        shapes = [each.name for each in fields(self) if each.type is int]
+        return found + too_small("model", self, **dict.fromkeys(shapes, 0))
 
 
 @dataclass(kw_only=True)

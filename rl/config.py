@@ -7,6 +7,7 @@ nothing heavy, so that a config is checked before torch or vLLM load.
 from dataclasses import dataclass, field
 from enum import Enum
 
+from data.bounds import too_small
 from data.config import BudgetConfig, DataConfig, ModelConfig
 from rewards.config import GateConfig, RewardConfig, VerifierConfig
 from rl.algorithms.config import CorrectionConfig
@@ -91,11 +92,7 @@ class OversamplingConfig:
     highest: float = 1.0
 
     def problems(self) -> list[str]:
-        found = []
-        if self.history_steps < 1:
-            found.append(
-                f"algorithm.oversampling.history_steps={self.history_steps}: set it to 1 or more"
-            )
+        found = too_small("algorithm.oversampling", self, history_steps=1)
         if not (self.initial >= 1 and 1 <= self.lowest <= self.highest):
             found.append(
                 f"algorithm.oversampling: initial={self.initial}, lowest={self.lowest}, "
@@ -146,19 +143,15 @@ class AlgorithmConfig:
                 f"algorithm.group_size={self.group_size}: a group baseline needs at least 2 "
                 "completions; set algorithm.group_size>=2"
             )
-        if self.num_minibatches < 1:
-            found.append(f"algorithm.num_minibatches={self.num_minibatches}: set it to 1 or more")
-        weights = {
-            "kl_coefficient": self.kl_coefficient,
-            "kl_reward_coefficient": self.kl_reward_coefficient,
-            "entropy_coefficient": self.entropy_coefficient,
-            "positive_coefficient": self.positive_coefficient,
-        }
-        found += [
-            f"algorithm.{name}={weight}: set it to 0 or more"
-            for name, weight in weights.items()
-            if weight < 0
-        ]
+        found += too_small(
+            "algorithm",
+            self,
+            num_minibatches=1,
+            kl_coefficient=0,
+            kl_reward_coefficient=0,
+            entropy_coefficient=0,
+            positive_coefficient=0,
+        )
         if not 0 <= self.kl_cov_fraction <= 1 or self.kl_cov_coefficient < 0:
             found.append(
                 f"algorithm.kl_cov_fraction={self.kl_cov_fraction}, algorithm.kl_cov_coefficient="
@@ -215,8 +208,7 @@ class CriticConfig:
         found = []
         if self.learning_rate <= 0:
             found.append(f"algorithm.critic.learning_rate={self.learning_rate}: set it above 0")
-        if self.warmup_steps < 0:
-            found.append(f"algorithm.critic.warmup_steps={self.warmup_steps}: set it to 0 or more")
+        found += too_small("algorithm.critic", self, warmup_steps=0)
         if not 0 <= self.target_lambda <= 1:
             found.append(f"algorithm.critic.target_lambda={self.target_lambda}: set it in 0 to 1")
         if self.clip_low <= 0 or self.clip_high <= 0:
@@ -318,6 +310,14 @@ class LoraConfig:
     dropout: float = 0.0
     target_modules: list[str] = field(default_factory=lambda: ["all-linear"])
 
+    def problems(self) -> list[str]:
+        found = too_small("learner.lora", self, rank=0)
+        if not self.alpha > 0:
+            found.append(f"learner.lora.alpha={self.alpha}: set it above 0")
+        if not 0 <= self.dropout < 1:
+            found.append(f"learner.lora.dropout={self.dropout}: set 0 <= dropout < 1")
+        return found
+
 
 @dataclass(kw_only=True)
 class DraftLearnerConfig:
@@ -339,11 +339,11 @@ class DraftLearnerConfig:
                 f"learner.draft_model.learning_rate={self.learning_rate}: set it to 0 (it does not "
                 "learn) or more"
             )
-        if self.num_minibatches < 1:
-            found.append(
-                f"learner.draft_model.num_minibatches={self.num_minibatches}: set it to 1 or more"
-            )
-        return found
+        return found + too_small("learner.draft_model", self, num_minibatches=1)
+
+
+BUCKET_VALUES = 500_000_000
+"""Gradients that ZeRO reduces at a time, at most: DeepSpeed's default `reduce_bucket_size`."""
 
 
 @dataclass(kw_only=True)
@@ -361,6 +361,7 @@ class LearnerConfig:
     adam_beta1: float = 0.9
     adam_beta2: float = 0.999
     max_grad_norm: float = 1.0
+    """A larger norm is scaled down to it; 0 scales nothing."""
     max_tokens_per_microbatch: int = 16384
     """Prompt and response tokens, padding included, of one forward pass on one rank."""
     share_prefixes: bool = False
@@ -397,8 +398,21 @@ class LearnerConfig:
             )
         if self.learning_rate <= 0:
             found.append(f"learner.learning_rate={self.learning_rate}: set learner.learning_rate>0")
-        if self.max_tokens_per_microbatch < 1:
-            found.append("learner.max_tokens_per_microbatch: set it to 1 or more")
+        found += too_small(
+            "learner",
+            self,
+            warmup_steps=0,
+            weight_decay=0,
+            max_grad_norm=0,
+            max_tokens_per_microbatch=1,
+            logprob_chunk_tokens=1,
+            num_threads=0,
+        )
+        if not (0 <= self.adam_beta1 < 1 and 0 <= self.adam_beta2 < 1):
+            found.append(
+                f"learner.adam_beta1={self.adam_beta1}, learner.adam_beta2={self.adam_beta2}: set "
+                "both to 0 or more and below 1"
+            )
         if self.sequence_parallel < 1:
             found.append(
                 f"learner.sequence_parallel={self.sequence_parallel}: set it to 1 (sequences stay "
@@ -421,7 +435,7 @@ class LearnerConfig:
                 "learner.zero_stage=3: the draft model learns from the policy's whole output "
                 "matrix; set learner.zero_stage=2 or learner.draft_model.learning_rate=0"
             )
-        return found + self.draft_model.problems()
+        return found + self.lora.problems() + self.draft_model.problems()
 
 
 @dataclass(kw_only=True)
@@ -445,10 +459,6 @@ class EvaluationConfig:
         found = []
         if self.num_problems < 0:
             found.append(f"evaluation.num_problems={self.num_problems}: set it to 0 (all) or more")
-        if self.samples_per_problem < 1:
-            found.append(
-                f"evaluation.samples_per_problem={self.samples_per_problem}: set it to 1 or more"
-            )
         if self.temperature <= 0 or not 0 < self.top_p <= 1:
             found.append(
                 f"evaluation.temperature={self.temperature}, evaluation.top_p={self.top_p}: set a "
@@ -456,9 +466,7 @@ class EvaluationConfig:
             )
         if min(self.caps, default=1) < 1:
             found.append(f"evaluation.caps={self.caps}: set caps of 1 token or more")
-        if self.every_steps < 0:
-            found.append(f"evaluation.every_steps={self.every_steps}: set it to 0 or more")
-        return found
+        return found + too_small("evaluation", self, samples_per_problem=1, every_steps=0)
 
 
 @dataclass(kw_only=True)
@@ -471,14 +479,7 @@ class CheckpointConfig:
     eval/response_tokens. Only steps that are both saved and evaluated compete."""
 
     def problems(self) -> list[str]:
-        found = []
-        if self.every_steps < 0:
-            found.append(f"checkpoint.every_steps={self.every_steps}: set it to 0 or more")
-        if self.keep_last < 1:
-            found.append(f"checkpoint.keep_last={self.keep_last}: set it to 1 or more")
-        if self.keep_best < 0:
-            found.append(f"checkpoint.keep_best={self.keep_best}: set it to 0 or more")
-        return found
+        return too_small("checkpoint", self, every_steps=0, keep_last=1, keep_best=0)
 
 
 @dataclass(kw_only=True)
@@ -494,12 +495,7 @@ class LogConfig:
     progress: bool = True
 
     def problems(self) -> list[str]:
-        counts = {
-            "completions_per_step": self.completions_per_step,
-            "table_rows": self.table_rows,
-            "table_every_steps": self.table_every_steps,
-        }
-        return [f"log.{key}={n}: set it to 0 or more" for key, n in counts.items() if n < 0]
+        return too_small("log", self, completions_per_step=0, table_rows=0, table_every_steps=0)
 
 
 @dataclass(kw_only=True)

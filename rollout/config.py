@@ -6,6 +6,7 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
+from data.bounds import too_small
 from rollout.drafting.config import DraftModelConfig, HistoryConfig
 from rollout.trees.config import TreeConfig
 
@@ -89,17 +90,22 @@ class RolloutConfig:
             )
         if not 0 < self.top_p <= 1:
             found.append(f"rollout.top_p={self.top_p}: set 0 < rollout.top_p <= 1")
-        if self.max_staleness < 0:
-            found.append(f"rollout.max_staleness={self.max_staleness}: set it to 0 or more")
         if self.window_tokens < 0:
             found.append(f"rollout.window_tokens={self.window_tokens}: set it to 0 (none) or more")
         if not 1 <= self.oversample < math.inf:
             found.append(f"rollout.oversample={self.oversample}: set it to 1 (none) or more")
         found += self.tree.problems()
-        if self.max_resampling_rounds < 1:
-            found.append(
-                f"rollout.max_resampling_rounds={self.max_resampling_rounds}: set it to 1 or more"
-            )
+        found += too_small(
+            "rollout",
+            self,
+            max_prompt_tokens=1,
+            max_staleness=0,
+            max_resampling_rounds=1,
+            probe_tokens=0,
+            probe_tolerance=0,
+            sync_bucket_mib=1,
+            max_restarts=0,
+        )
         seconds = {
             "hang_seconds": self.hang_seconds,
             "restart_window_seconds": self.restart_window_seconds,
@@ -114,8 +120,6 @@ class RolloutConfig:
                 f"rollout.sync_anchor_versions={self.sync_anchor_versions}: set it to 1 (every "
                 "version is sent whole) or more"
             )
-        if self.max_restarts < 0:
-            found.append(f"rollout.max_restarts={self.max_restarts}: set it to 0 or more")
         return found
 
 
@@ -160,11 +164,21 @@ class VllmConfig(RolloutConfig):
                 f"rollout.temperature={self.temperature}: vLLM samples at 0.01 to 2; "
                 "set rollout.temperature in that range"
             )
-        if self.max_num_seqs < 1:
-            found.append(f"rollout.max_num_seqs={self.max_num_seqs}: set it to 1 or more")
+        found += too_small("rollout", self, devices=0, replicas=1, max_num_seqs=1, num_threads=0)
         found += self._replica_problems()
-        if not self.start_seconds > 0:
-            found.append(f"rollout.start_seconds={self.start_seconds}: set it above 0")
+        found += [
+            f"rollout.{name}={value}: set it above 0"
+            for name, value in (
+                ("kv_cache_gib", self.kv_cache_gib),
+                ("start_seconds", self.start_seconds),
+            )
+            if not value > 0
+        ]
+        if not 0 < self.gpu_memory_utilization <= 1:
+            found.append(
+                f"rollout.gpu_memory_utilization={self.gpu_memory_utilization}: set the share of a "
+                "GPU's memory that an engine takes, above 0 and at most 1"
+            )
         return found + self._speculation_problems()
 
     def _speculation_problems(self) -> list[str]:
@@ -190,8 +204,6 @@ class VllmConfig(RolloutConfig):
 
     def _replica_problems(self) -> list[str]:
         found = []
-        if self.replicas < 1:
-            found.append(f"rollout.replicas={self.replicas}: set it to 1 or more")
         if self.replicas > 1 and self.placement not in (Placement.auto, Placement.cpu):
             found.append(
                 f"rollout.replicas={self.replicas} with rollout.placement={self.placement.value}: "
@@ -219,10 +231,7 @@ class TransformersConfig(RolloutConfig):
     """Sequences that the engine decodes at once."""
 
     def problems(self) -> list[str]:
-        found = super().problems()
-        if self.max_num_seqs < 1:
-            found.append(f"rollout.max_num_seqs={self.max_num_seqs}: set it to 1 or more")
-        return found
+        return super().problems() + too_small("rollout", self, max_num_seqs=1)
 
 
 @dataclass(kw_only=True)

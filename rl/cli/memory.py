@@ -7,7 +7,7 @@ and parameters from stage 3.
 from dataclasses import dataclass, fields
 
 from rl.cli.shapes import Shapes
-from rl.config import LearnerConfig, Offload
+from rl.config import BUCKET_VALUES, LearnerConfig, Offload
 
 FP32 = 4
 LOGIT_COPIES = 3
@@ -23,6 +23,8 @@ class LearnerMemory:
     parameters: float
     gradients: float
     optimizer: float
+    buckets: float
+    """In which ZeRO reduces the gradients of policy and critic (`rl.learner.engine`)."""
     reference: float
     critic: float
     """Its own parameters, gradients and optimizer; activations are those of one model at a time."""
@@ -56,6 +58,7 @@ def learner_memory(
         parameters=parameters * whole,
         gradients=gradients * trained,
         optimizer=optimizer * trained,
+        buckets=(bucket_bytes(trained) + with_critic * bucket_bytes(whole)) if stage else 0.0,
         reference=shapes.bytes_per_value * whole / num_ranks if with_reference else 0.0,
         critic=(parameters + gradients + optimizer) * whole if with_critic else 0.0,
         activations=activation_bytes(
@@ -63,6 +66,11 @@ def learner_memory(
         ),
         logits=logit_bytes(shapes, learner.logprob_chunk_tokens),
     )
+
+
+def bucket_bytes(num_trained: int) -> int:
+    """A ZeRO engine's bucket for gradients, which are reduced in fp32."""
+    return FP32 * min(BUCKET_VALUES, num_trained)
 
 
 def host_bytes(memory: LearnerMemory, offload: Offload) -> float:

@@ -171,6 +171,7 @@ def _parts(memory: LearnerMemory) -> str:
         "parameters": memory.parameters,
         "gradients": memory.gradients,
         "optimizer": memory.optimizer,
+        "buckets": memory.buckets,
         "reference": memory.reference,
         "critic": memory.critic,
         "activations": memory.activations,

@@ -136,6 +136,7 @@ class DeepSpeedLearner:
         rate = 0.0
         for number, minibatch in enumerate(minibatches):
             old_logprobs = old[number] if old else [None] * len(minibatch)
+            diagnostics.has_moved = self._interpolate is not None and number > 0
             loss, kept = self._accumulate(minibatch, old_logprobs, diagnostics)
             losses.append(loss)
             rate = self._set_learning_rate()

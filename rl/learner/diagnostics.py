@@ -29,6 +29,9 @@ class Diagnostics:
         self._tokens = Statistics()
         self._rows = Statistics()
         self._right = Statistics()
+        self.has_moved = False
+        """Whether what is added from here on as old log-probs is of weights that this update has
+        moved: then no token is fresh."""
 
     @torch.no_grad()
     def add(
@@ -40,7 +43,11 @@ class Diagnostics:
         difference = (old_logprobs.exp() - flat.sampler_logprobs.exp()).abs()
         self._tokens.add(
             flat.mask,
-            means={**means, "ratio/mean": ratio, **sampling_means(old_logprobs, flat)},
+            means={
+                **means,
+                "ratio/mean": ratio,
+                **sampling_means(old_logprobs, flat, self.has_moved),
+            },
             maxima={
                 "ratio/max": ratio,
                 "sampling/sampling_logp_difference/max": gap,
@@ -95,12 +102,14 @@ def of_rows(
     return {new: flat.row_means(means[name]) for name, new in names.items() if name in means}
 
 
-def sampling_means(old_logprobs: Tensor, flat: FlatRows) -> dict[str, Tensor]:
+def sampling_means(
+    old_logprobs: Tensor, flat: FlatRows, has_moved: bool = False
+) -> dict[str, Tensor]:
     """How far the learner's `old_logprobs` [N] are from the sampler's, per token."""
     log_ratio = (old_logprobs - flat.sampler_logprobs).double()
     rho = log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
     k3 = torch.expm1(log_ratio) - log_ratio
-    fresh = flat.ages == 0
+    fresh = (flat.ages == 0) & (not has_moved)
     return {
         "sampling/sampling_logp_difference/mean": log_ratio.abs(),
         RATIO_MEAN: rho,

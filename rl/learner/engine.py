@@ -8,8 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from rl.config import LearnerConfig, Offload
-from rl.learner.model import decay_groups
+from rl.config import BUCKET_VALUES, LearnerConfig, Offload
+from rl.learner.model import decay_groups, whole_shape
 from rl.learner.process_group import Ranks
 from rl.learner.statistics import reduced
 
@@ -58,19 +58,29 @@ def train_engine(model: nn.Module, learner: LearnerConfig, dtype: str) -> Any:
         betas=(learner.adam_beta1, learner.adam_beta2),
         fused=True,
     )
-    engine, *_ = deepspeed.initialize(
-        model=model, optimizer=optimizer, config=deepspeed_config(learner, dtype)
-    )
+    config = deepspeed_config(learner, dtype)
+    config["zero_optimization"]["reduce_bucket_size"] = bucket_values(model)
+    engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
     if learner.zero_stage == 3:
         begin_moments(engine)
     return engine
 
 
+def bucket_values(model: nn.Module) -> int:
+    """Gradients that ZeRO reduces at a time: DeepSpeed's default, where `model` has so many.
+
+    It allocates them whatever the model, 2 GB in fp32 at the default.
+    """
+    trained = sum(whole_shape(p).numel() for p in model.parameters() if p.requires_grad)
+    return min(BUCKET_VALUES, trained)
+
+
 def begin_moments(engine: Any) -> None:
     """Gives a ZeRO-3 engine AdamW's state before its first step, as AdamW would at that step.
 
-    Stages 1 and 2 do so themselves. A checkpoint is saved before it where a critic warms up, and
-    DeepSpeed cannot convert one without moments (`rl.learner.universal`).
+    A checkpoint is saved before it where a critic warms up, and DeepSpeed cannot convert one of
+    stage 3 without moments (`rl.learner.universal`); for stages 1 and 2 it then takes the module's
+    own weights, which are those of an optimizer that has done nothing.
     """
     for partition in engine.optimizer.fp32_partitioned_groups_flat:
         engine.optimizer.state[partition] = {

@@ -141,7 +141,8 @@ def critic_credit(
             minibatches=minibatches_of(rows, algorithm, weigh) if warm else [],
             value_minibatches=even_minibatches(value_rows, algorithm.num_minibatches, weigh_values),
             advantages=mean_advantages(rows, groups),
-            metrics=critic_metrics(value_rows) | window_metrics(rows, num_unfinished),
+            metrics=critic_metrics(value_rows)
+            | window_metrics(rows if warm else [], num_unfinished),
         )
 
     return credit
@@ -191,8 +192,9 @@ def responses_of(
 
 
 def padded(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Arrays [T] of one type as rows [B, T], filled up with 0."""
-    whole = np.zeros((len(arrays), max(map(len, arrays))), arrays[0].dtype)
+    """Arrays [T] of one type as rows [B, T], filled up with 0; column by column in memory, as
+    `rl.algorithms.gae` reads them."""
+    whole = np.zeros((len(arrays), max(map(len, arrays))), arrays[0].dtype, order="F")
     for row, array in zip(whole, arrays, strict=True):
         row[: len(array)] = array
     return whole

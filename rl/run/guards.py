@@ -27,6 +27,7 @@ FALSE_ALARMS = 0.01
 """Share of healthy runs, however long, in which chance may look like a fall of the accuracy."""
 
 LOSS_AND_GRADIENT = ("loss", "grad_norm")
+SKIPPED = ("skipped_updates", "critic/skipped_updates", "draft_model/skipped_updates")
 RESTORED = "guards/restored_step"
 K3_FRESH, K3_STALE = "sampling/k3_kl_fresh", "sampling/k3_kl_stale"
 
@@ -112,7 +113,7 @@ def non_finite(history: History, setting: Setting) -> str | None:
 def num_broken(row: Row) -> float:
     """Optimizer steps of one training step whose gradient or loss was not finite."""
     finite = all(math.isfinite(row.get(name, 0.0)) for name in LOSS_AND_GRADIENT)
-    return max(row.get("skipped_updates", 0.0), float(not finite))
+    return max(*(row.get(name, 0.0) for name in SKIPPED), float(not finite))
 
 
 def accuracy_fall(history: History, setting: Setting) -> str | None:

@@ -82,7 +82,7 @@ METRICS: dict[str, Metric] = {
     "clip_ratio/high_max": Metric("largest such share over the completions", "share"),
     "clip_ratio/region_mean": Metric("share of tokens clipped on either side", "share"),
     "clip_ratio/dual_mean": Metric("share of tokens at the bound of algorithm.dual_clip", "share"),
-    "ratio/mean": Metric("mean importance ratio of the last minibatch"),
+    "ratio/mean": Metric("mean importance ratio over the minibatches"),
     "ratio/max": Metric("largest importance ratio"),
     "ratio/min": Metric("smallest importance ratio"),
     "microbatches": Metric("forward passes of one rank in this step"),

@@ -67,6 +67,16 @@ def test_a_critic_is_a_second_model_that_trains(stage: int, critic: int) -> None
     assert memory.gradients < memory.critic
 
 
+def test_zero_reduces_the_gradients_of_each_model_in_a_bucket_of_its_own() -> None:
+    def buckets(stage: int, critic: bool, values: int = 1000) -> float:
+        shapes = replace(FP32, num_parameters=values)
+        learner = LearnerConfig(zero_stage=stage)
+        return learner_memory(shapes, learner, 2, with_reference=False, with_critic=critic).buckets
+
+    assert [buckets(0, True), buckets(2, False), buckets(2, True)] == [0, 4000, 8000]
+    assert buckets(3, False, values=7_000_000_000) == 4 * 500_000_000
+
+
 @pytest.mark.parametrize(
     ("offload", "host"), [(Offload.none, 0), (Offload.optimizer, 6000), (Offload.all, 8000)]
 )

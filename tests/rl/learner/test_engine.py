@@ -36,3 +36,12 @@ def test_deepspeed_offloads_the_optimizer_that_it_is_given(
     learner = LearnerConfig(zero_stage=stage, offload=offload)
     engine = train_engine(nn.Linear(3, 2).to(ranks.device), learner, "float32")
     assert getattr(engine.optimizer, attribute) == (offload is Offload.optimizer)
+
+
+@pytest.mark.engine
+def test_a_small_model_is_given_no_bucket_beyond_its_own_gradients(ranks: Ranks) -> None:
+    model = nn.Linear(3, 2)
+    model.bias.requires_grad_(False)
+    engine = train_engine(model.to(ranks.device), LearnerConfig(zero_stage=3), "float32")
+    buckets = engine.optimizer.ipg_buckets.values()
+    assert [bucket.buffer.numel() for bucket in buckets] == [6]

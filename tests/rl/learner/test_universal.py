@@ -33,8 +33,8 @@ EXACT = {
     "stage 2": case(2),
     "stage 3": case(3),
     "critic, stage 3": case(3, critic={"learning_rate": 1e-3}),
-    "critic on the policy's states, stage 2": case(
-        2, critic={"learning_rate": 1e-3, "backbone": "shared"}
+    "critic on the policy's states, stage 3": case(
+        3, critic={"learning_rate": 1e-3, "backbone": "shared"}
     ),
     "adapters, stage 3": case(3, {"lora": {"rank": 4}}),
 }

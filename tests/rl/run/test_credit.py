@@ -162,6 +162,13 @@ def test_what_goes_on_trains_the_policy_on_its_newest_tokens_and_the_critic_not_
     assert found.metrics["rollout/trained_tokens"] == 2
 
 
+def test_while_the_critic_warms_up_no_token_trains_the_policy() -> None:
+    warming, warm = batch(algorithm(), version=1), batch(algorithm(), version=2)
+    assert (warming.minibatches, warming.metrics["rollout/trained_tokens"]) == ([], 0)
+    assert warming.value_minibatches
+    assert warm.metrics["rollout/trained_tokens"] > 0
+
+
 def right(rows: Sequence[Row]) -> list[list[int]]:
     return [row.right.tolist() for row in rows]
 

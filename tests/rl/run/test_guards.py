@@ -83,6 +83,8 @@ def test_there_is_one_check_for_every_guard_of_the_options() -> None:
         # (1.1 + 1.1 + 1.0) / 3 = 1.067, then 1.033
         ("useless_drafts", "vllm/train/draft_mean_acceptance_length", [1.1, 1.1, 1.0, 1.0], 4),
         ("non_finite", "skipped_updates", [0, 0, 1], 3),
+        ("non_finite", "critic/skipped_updates", [0, 0, 1], 3),
+        ("non_finite", "draft_model/skipped_updates", [0, 1], 2),
         ("non_finite", "loss", [0.1, math.nan], 2),
         ("non_finite", "grad_norm", [0.1, 0.1, math.inf], 3),
     ],
