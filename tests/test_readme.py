@@ -1,9 +1,12 @@
 """The README is complete: every module has its line in the tree, every shown command exists."""
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
+
+from rl.cli.options import GROUPS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -17,7 +20,23 @@ MODULES = sorted(
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_module_has_its_line_in_the_tree(path: Path) -> None:
-    assert re.search(rf"^ +{re.escape(path.name)} +\S", README, re.MULTILINE), path.name
+    """Of modules of one name, one of the lines is that of the docstring."""
+    lines = re.findall(rf"^ +{re.escape(path.name)} +(\S.*)$", README, re.MULTILINE)
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    summary = " ".join(docstring.split("\n\n")[0].split())
+    assert any(summary.startswith(line.removesuffix(".")) for line in lines), (lines, summary)
+
+
+def test_every_option_of_a_seam_exists() -> None:
+    rows = re.findall(r"^\| [^|]+\? \| (`\w+`: .+?) \|", README, re.MULTILINE)
+    named = {
+        (group, option)
+        for row in rows
+        for group, options in re.findall(r"`(\w+)`: ((?:[^?]|\?(?! `))+)", row)
+        for option in re.findall(r"`(\w+)`", options)
+    }
+    assert len(named) > 30
+    assert [pair for pair in named if pair[0] in GROUPS and pair[1] not in GROUPS[pair[0]]] == []
 
 
 def test_every_recipe_that_is_named_exists() -> None:

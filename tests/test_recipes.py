@@ -1,5 +1,6 @@
 """Every recipe that ships is one: it resolves, and says what it is and how it is run."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ from rl.config import RunConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 GROUPS = ("model", "data")
-MACHINE = Machine(num_cores=8, num_gpus=8, num_local_learners=4, num_learners=4)
+LAB = Machine(num_cores=2, num_gpus=0)
+COMMAND = re.compile(
+    r"# Run: torchrun --nproc-per-node (\d+) .*\((\d+) GPUs: (\d+) learn, (\d+) roll out\)"
+)
 
 
 def name_of(path: Path) -> str:
@@ -22,6 +26,18 @@ RECIPES = sorted(
     for path in (ROOT / "recipes").rglob("*.yaml")
     if path.relative_to(ROOT / "recipes").parts[0] not in GROUPS
 )
+
+
+def machine_of(recipe: str) -> Machine:
+    """The one that the recipe's second line asks for: two cores, or so many GPUs."""
+    command = (ROOT / recipe).read_text(encoding="utf-8").splitlines()[1]
+    asked = COMMAND.match(command)
+    if asked is None:
+        assert "(two CPU cores" in command
+        return LAB
+    processes, gpus, learners, engines = map(int, asked.groups())
+    assert processes == learners and learners + engines == gpus <= 8
+    return Machine(num_cores=64, num_gpus=gpus, num_local_learners=learners, num_learners=learners)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -41,11 +57,12 @@ def test_recipe_fits_on_a_screen(recipe: str) -> None:
 def test_resolved_recipe_is_a_recipe_that_resolves_to_the_same_run(
     recipe: str, tmp_path: Path
 ) -> None:
-    composed = compose(ROOT / recipe, [], MACHINE)
+    machine = machine_of(recipe)
+    composed = compose(ROOT / recipe, [], machine)
     assert type(composed.config) is RunConfig
     saved = tmp_path / "recipe.yaml"
     saved.write_text(composed.text, encoding="utf-8")
-    again = compose(saved, [], MACHINE)
+    again = compose(saved, [], machine)
     assert again.config == composed.config
     assert again.text == composed.text
 

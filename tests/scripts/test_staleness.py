@@ -28,6 +28,7 @@ def test_a_setting_is_non_inferior_above_the_margin() -> None:
     synchronous, one, two = settings(runs)
     assert synchronous.change is None and synchronous.non_inferior is None
     assert (one.change, one.non_inferior, one.step_seconds) == (0.0, True, 0.5)
+    assert [each.synchronous for each in (synchronous, one, two)] == pytest.approx([0.9] * 3)
     assert two.change == pytest.approx(-0.1) and two.bound is not None
     assert two.bound < -MARGIN and two.non_inferior is False
     assert (
