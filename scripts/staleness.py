@@ -55,7 +55,8 @@ class Setting:
     """The runs of one setting, against synchronous ones of the same learning rate and seeds.
 
     `change` of accuracy from `synchronous`, theirs, and its lower `bound` are None for the
-    synchronous runs themselves; seconds are means of a step, `learn_seconds` those of its update alone.
+    synchronous runs themselves; seconds are means of a step, `learn_seconds` those of its update
+    alone.
     """
 
     learning_rate: float
@@ -141,10 +142,7 @@ def setting(runs: Sequence[Run], synchronous: Mapping[tuple[float, int], Run]) -
     change = bound = None
     if runs[0].staleness:
         change, bound = change_and_bound(
-            [
-                accuracy_changes(run.outcomes, rival)
-                for run, rival in zip(runs, rivals, strict=True)
-            ]
+            [accuracy_changes(run.outcomes, rival) for run, rival in zip(runs, rivals, strict=True)]
         )
     return Setting(
         learning_rate=runs[0].learning_rate,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rollout.config import Placement
+from rollout.vllm.placement import resolved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +41,4 @@ def count_gpus(devices: Path = Path("/dev")) -> int:
 
 def chosen_placement(placement: Placement, machine: Machine) -> Placement:
     """The configured placement; `auto` follows from the devices that the learner leaves."""
-    if placement is not Placement.auto:
-        return placement
-    if not machine.num_gpus:
-        return Placement.cpu
-    leaves_some = machine.num_gpus > machine.num_local_learners
-    return Placement.separate if leaves_some else Placement.shared
+    return resolved(placement, machine.num_local_learners, machine.num_gpus)

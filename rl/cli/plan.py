@@ -11,6 +11,7 @@ from rl.cli.shapes import Shapes, model_shapes
 from rl.cli.threads import learner_threads
 from rl.config import ActorCriticConfig, Backbone, LearnerConfig, RunConfig
 from rollout.config import Placement, TransformersConfig, VllmConfig
+from rollout.vllm.placement import engine_gpus
 
 GIB = 2**30
 MIB = 2**20
@@ -44,11 +45,8 @@ def engine_devices(config: RunConfig, machine: Machine) -> list[int]:
     """GPUs with an engine, by index; none on the CPU."""
     if not isinstance(config.rollout, VllmConfig):
         return [0] if machine.num_gpus else []
-    learners, placement = machine.num_local_learners, placement_of(config, machine)
-    if placement is Placement.separate:
-        count = config.rollout.devices or machine.num_gpus - learners
-        return list(range(learners, learners + count))
-    return list(range(learners)) if placement is Placement.shared else []
+    placement, learners = placement_of(config, machine), machine.num_local_learners
+    return engine_gpus(placement, config.rollout.devices, learners, machine.num_gpus)
 
 
 def tokens_per_step(config: RunConfig) -> int:

@@ -60,6 +60,11 @@ class ReportedRun:
         return [row for row in self.metrics if "loss" in row]
 
     @property
+    def last_step(self) -> int:
+        """Updates that were done."""
+        return max((int(row["step"]) for row in self.metrics), default=0)
+
+    @property
     def stages(self) -> list[tuple[str, Stage]]:
         """The evaluations that there are, each under its heading."""
         named = (("before", self.before), ("after", self.after))

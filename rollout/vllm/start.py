@@ -15,6 +15,7 @@ from rollout.engine import EngineError
 from rollout.vllm.engine import VllmEngine
 from rollout.vllm.environment import cpu_variables, engine_environment
 from rollout.vllm.guards import check_plugin
+from rollout.vllm.placement import engine_gpus, resolved
 from rollout.vllm.plugin import SHARED_MEMORY_BACKEND
 from rollout.vllm.processes import EngineProcesses, LastLines, killed_after, with_last_lines
 from rollout.vllm.settings import LOGPROBS_MODE
@@ -97,32 +98,23 @@ def engine_placement(
 ) -> tuple[Placement, list[int]]:
     """The placement, `auto` resolved, and the GPUs of the engine.
 
-    Learners have the first GPUs, one each; `separate` takes from the rest, `shared` the learners'.
     Raises ValueError for a placement that is not possible here.
     """
-    left = num_gpus - num_learners
-    placement = config.placement
-    if placement is Placement.auto:
-        alternatives = Placement.separate if left > 0 else Placement.shared
-        placement = alternatives if num_gpus else Placement.cpu
-    if placement is Placement.cpu:
-        return placement, []
+    placement = resolved(config.placement, num_learners, num_gpus)
     assert placement is not Placement.remote, "somebody else starts those (rollout.vllm.replicas)"
-    if placement is Placement.separate:
-        wanted = config.devices or left
-        if not 0 < wanted <= left:
-            raise ValueError(
-                f"rollout.placement=separate, rollout.devices={config.devices}: {num_gpus} GPUs "
-                f"minus {num_learners} learners leave {max(left, 0)}; start fewer learners, set "
-                "rollout.devices lower or rollout.placement=shared"
-            )
-        return placement, list(range(num_learners, num_learners + wanted))
-    if left < 0:
+    left = num_gpus - num_learners
+    if placement is Placement.separate and not 0 < (config.devices or left) <= left:
+        raise ValueError(
+            f"rollout.placement=separate, rollout.devices={config.devices}: {num_gpus} GPUs "
+            f"minus {num_learners} learners leave {max(left, 0)}; start fewer learners, set "
+            "rollout.devices lower or rollout.placement=shared"
+        )
+    if placement is Placement.shared and left < 0:
         raise ValueError(
             f"rollout.placement=shared: {num_learners} learners on {num_gpus} GPUs; "
             "start one learner per GPU"
         )
-    return placement, list(range(num_learners))
+    return placement, engine_gpus(placement, config.devices, num_learners, num_gpus)
 
 
 def engine_arguments(

@@ -94,6 +94,13 @@ class WindowPool:
         """What waits for `release`, the one that was parked first in front."""
         return tuple(self._parked.values())
 
+    def free_slots(self, capacity: int) -> int:
+        """Fresh completions that keep `capacity` under way: as many as have ended, never more.
+
+        The T-PPO recipe draws a full batch each step instead, and its queue grows without bound.
+        """
+        return max(0, capacity - sum(len(held) for held in self._everywhere()))
+
     def open(self, prompt: Prompt, sampling: Sampling) -> bool:
         """A completion comes in; whether it runs. One that was saved is parked where it stood.
 

@@ -85,7 +85,7 @@ def test_generation_and_grading_follow_the_limit_of_the_launch(config, loop):
     engine = FakeEngine()
     stream = Stream(engine, verify, lambda group, found: True, loop, settings)
     rest = dict.fromkeys(
-        ("roll_out", "reward", "credit", "learner", "transfer", "probe", "interrupts")
+        ("roll_out", "reward", "credit", "learner", "transfer", "rest", "probe", "interrupts")
     )
     run = Run(
         config=RunConfig(limit=config, prompts_per_step=1, rollout=TransformersConfig()),

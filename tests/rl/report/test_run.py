@@ -24,6 +24,7 @@ def test_an_unfinished_run_gives_what_there_is(tmp_path: Path) -> None:
     run = reported(tmp_path, finished=False)
     assert not run.finished and run.before
     assert run.after is None and run.change is None
+    assert run.last_step == 3
 
 
 def test_the_line_that_a_running_training_writes_is_left_out(tmp_path: Path) -> None:

@@ -136,6 +136,16 @@ def test_continuations_go_before_all_fresh_requests_in_their_order():
     assert pool.request("c0")[1].priority == 5 - CONTINUED_BAND
 
 
+def test_only_as_many_fresh_completions_as_have_ended():
+    pool = pool_of(10, 10, 10)
+    assert pool.free_slots(4) == 1
+    answer(pool, "c0", Finish.LIMIT, 4)
+    assert pool.free_slots(4) == 1
+    answer(pool, "c1", Finish.STOP, 2)
+    assert pool.free_slots(4) == 2
+    assert pool.free_slots(1) == 0
+
+
 def test_every_window_draws_anew_and_the_first_as_the_request_says():
     seeds = [window_seed(3, number) for number in range(5)]
     assert seeds[0] == 3 and len(set(seeds)) == 5
