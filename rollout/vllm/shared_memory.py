@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 from vllm.distributed.weight_transfer import WeightTransferEngine, WeightTransferEngineFactory
 from vllm.distributed.weight_transfer.base import WeightTransferInitInfo, WeightTransferUpdateInfo
 from vllm.model_executor.layers.vocab_parallel_embedding import (
@@ -22,6 +23,7 @@ from vllm.model_executor.model_loader.reload import (
     finalize_layerwise_reload,
     initialize_layerwise_reload,
 )
+from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 
 from rollout.vllm.plugin import SHARED_MEMORY_BACKEND
 
@@ -87,10 +89,10 @@ class SharedMemoryWeightTransfer(
         initialize_layerwise_reload(self.model)
 
     def receive_weights(self, update_info: SharedMemoryUpdateInfo) -> None:
-        block = self._attached(update_info.block)
+        block = torch.frombuffer(self._attached(update_info.block), dtype=torch.uint8)
         load_weights: Any = self.model.load_weights
         load_weights(
-            (name, _copied(block, offset, getattr(torch, dtype), shape))
+            (name, _view(block, offset, getattr(torch, dtype), shape))
             for name, dtype, shape, offset in zip(
                 update_info.names,
                 update_info.dtypes,
@@ -99,6 +101,7 @@ class SharedMemoryWeightTransfer(
                 strict=True,
             )
         )
+        keep_pending(self.model, block)
 
     def finish_weight_update(self) -> None:
         finalize_layerwise_reload(self.model, self.model_config)
@@ -136,7 +139,22 @@ def repack_tied_heads(model: nn.Module) -> None:
             module.quant_method.process_weights_after_loading(module)
 
 
-def _copied(block: mmap.mmap, offset: int, dtype: torch.dtype, shape: list[int]) -> Tensor:
-    """A tensor of its own: the reload keeps it until its layer is complete, maybe chunks later."""
-    count = torch.Size(shape).numel()
-    return torch.frombuffer(block, dtype=dtype, count=count, offset=offset).view(shape).clone()
+def keep_pending(model: nn.Module, block: Tensor) -> None:
+    """Copies what the reload still holds of `block`, which the next chunk overwrites.
+
+    Those are tensors of layers that this chunk did not complete.
+    """
+
+    def owned(tensor: Tensor) -> Tensor:
+        lies_in_block = tensor.untyped_storage().data_ptr() == block.untyped_storage().data_ptr()
+        return tensor.clone() if lies_in_block else tensor
+
+    for layer in model.modules():
+        for _, call in get_layerwise_info(layer).loaded_weights:
+            call.arguments = tree_map_only(Tensor, owned, call.arguments)
+
+
+def _view(block: Tensor, offset: int, dtype: torch.dtype, shape: list[int]) -> Tensor:
+    """The tensor of `dtype` and `shape` that begins `offset` bytes into `block` [B]."""
+    num_bytes = torch.Size(shape).numel() * dtype.itemsize
+    return block[offset : offset + num_bytes].view(dtype).view(shape)
