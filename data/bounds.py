@@ -2,7 +2,7 @@
 
 
 def too_small(section: str, options: object, **least: float) -> list[str]:
-    """A problem for each of `options`, named under `section`, that is not its least or more."""
+    """A problem for each of `options` that is not its least or more; `section` is "" at the top."""
     values = {name: getattr(options, name) for name in least}
     prefix = f"{section}." if section else ""
     return [

@@ -271,9 +271,7 @@ class LimitConfig:
     """The longest response of the run; the engine's context holds prompt plus this."""
 
     def problems(self) -> list[str]:
-        if self.max_response_tokens >= 1:
-            return []
-        return [f"limit.max_response_tokens={self.max_response_tokens}: set it to 1 or more"]
+        return too_small("limit", self, max_response_tokens=1)
 
 
 @dataclass(kw_only=True)

@@ -16,19 +16,19 @@ RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
 
 
 @cache
-def top_level(module: Path) -> dict[str, ast.stmt]:
+def top_level(module: Path) -> set[str]:
     """The names that a module's file binds, imports aside."""
-    found: dict[str, ast.stmt] = {}
+    found = set()
     for node in ast.parse(module.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
-            found[node.name] = node
+            found.add(node.name)
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        found |= {target.id: node for target in targets if isinstance(target, ast.Name)}
+        found |= {target.id for target in targets if isinstance(target, ast.Name)}
     return found
 
 
 def is_there(name: str) -> bool:
-    """Whether the dotted `name` is a package, a module, what one binds, or a member of a class."""
+    """Whether the dotted `name` is a package, a module, or what a module binds."""
     parts = name.split(".")
     for size in range(len(parts), 0, -1):
         path, rest = ROOT.joinpath(*parts[:size]), parts[size:]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from data.bounds import too_small
 from rl.config import AllocationConfig
 
 
@@ -13,9 +14,7 @@ class PilotConfig(AllocationConfig):
     """Steps after which a pilot is old: the policy has changed (GVM's code: about every 10)."""
 
     def problems(self) -> list[str]:
-        if self.refresh_steps >= 1:
-            return []
-        return [f"allocation.refresh_steps={self.refresh_steps}: set it to 1 or more"]
+        return too_small("allocation", self, refresh_steps=1)
 
 
 @dataclass(kw_only=True)
@@ -45,7 +44,4 @@ class VarianceConfig(PilotConfig):
     """Groups of one prompt in an update, at most."""
 
     def problems(self) -> list[str]:
-        found = super().problems()
-        if self.most_groups < 1:
-            found.append(f"allocation.most_groups={self.most_groups}: set it to 1 or more")
-        return found
+        return super().problems() + too_small("allocation", self, most_groups=1)

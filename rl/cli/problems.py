@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from data.bounds import too_small
 from rewards.config import CustomRewardConfig, RewardConfig
 from rewards.correct import CorrectConfig
 from rewards.gates.none import NoGateConfig
@@ -67,11 +68,7 @@ def group_problems(config: RunConfig, machine: Machine) -> list[str]:
 
 
 def _sizes(config: RunConfig) -> list[str]:
-    found = []
-    if config.num_steps < 0:
-        found.append(f"num_steps={config.num_steps}: set it to 0 or more")
-    if config.prompts_per_step < 1:
-        found.append(f"prompts_per_step={config.prompts_per_step}: set it to 1 or more")
+    found = too_small("", config, num_steps=0, prompts_per_step=1)
     if config.algorithm.num_minibatches > config.prompts_per_step > 0:
         found.append(
             f"algorithm.num_minibatches={config.algorithm.num_minibatches} with "

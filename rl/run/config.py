@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 
+from data.bounds import too_small
+
 
 class GuardAction(Enum):
     """What an alarm does beside being logged."""
@@ -90,11 +92,7 @@ class GuardsConfig:
     1.05 hardly pays for drafting."""
 
     def problems(self) -> list[str]:
-        found = []
-        if self.window < 1:
-            found.append(f"guards.window={self.window}: set it to 1 or more")
-        if self.max_restores < 0:
-            found.append(f"guards.max_restores={self.max_restores}: set it to 0 or more")
+        found = too_small("guards", self, window=1, max_restores=0)
         for name, guard in self.named().items():
             if not guard.threshold >= 0:
                 found.append(

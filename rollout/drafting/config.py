@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from data.bounds import too_small
+
 
 @dataclass(kw_only=True)
 class HistoryConfig:
@@ -20,13 +22,7 @@ class HistoryConfig:
     each step by what verifying costs and what was accepted so far."""
 
     def problems(self) -> list[str]:
-        found = []
-        if self.outputs_per_prompt < 1:
-            found.append(
-                f"rollout.history.outputs_per_prompt={self.outputs_per_prompt}: set it to 1 or more"
-            )
-        if self.max_tokens < 1:
-            found.append(f"rollout.history.max_tokens={self.max_tokens}: set it to 1 or more")
+        found = too_small("rollout.history", self, outputs_per_prompt=1, max_tokens=1)
         if not 0 < self.min_probability <= 1:
             found.append(
                 f"rollout.history.min_probability={self.min_probability}: "

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from data.bounds import too_small
+
 
 class Divergence(Enum):
     """Which paths of a tree get more of the leaves still to come."""
@@ -66,11 +68,7 @@ class TreeConfig:
     for models that box numbers while they think."""
 
     def problems(self) -> list[str]:
-        found = [
-            f"rollout.tree.{name}={value}: set it to 1 or more"
-            for name, value in {"segment_tokens": self.segment_tokens, "depth": self.depth}.items()
-            if value < 1
-        ]
+        found = too_small("rollout.tree", self, segment_tokens=1, depth=1)
         found += _range_problems("divergence", self.divergence_least, self.divergence_most)
         found += _range_problems(
             "first_divergence", self.first_divergence_least, self.first_divergence_most
